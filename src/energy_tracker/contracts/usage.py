@@ -1,0 +1,96 @@
+"""Answers of usage-service (msgspec: a year of hours is 8 760 buckets a device)."""
+
+from typing import Literal
+
+import msgspec
+
+Resolution = Literal["hour", "day", "week", "month"]
+
+
+class UsageDevice(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A device in the contract's usage answer; `energy_consumed` is kWh imported in the window, null where nothing was read."""
+
+    id: int
+    name: str
+    type: str
+    location: str
+    user_id: int
+    energy_consumed: float | None
+
+
+class UsageAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/usage/{userId}?days=3`."""
+
+    user_id: int
+    devices: tuple[UsageDevice, ...]
+
+
+class Bucket(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Energy of `[start, end)` (ISO-8601 with the zone's offset), in kWh.
+
+    `coverage` is the share of the time that was measured or estimated, 0 to 1. Where it is 0 the energies are null, never 0.
+    `estimated_kwh` is the part of import and export together that was spread over more than an hour.
+    """
+
+    start: str
+    end: str
+    import_kwh: float | None
+    export_kwh: float | None
+    coverage: float
+    estimated_kwh: float | None
+
+
+class DeviceSeries(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The buckets of one device."""
+
+    id: int
+    name: str
+    buckets: tuple[Bucket, ...]
+
+
+class SeriesAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/usage/{userId}/series`; `total` leaves sub-meters out."""
+
+    user_id: int
+    time_zone: str
+    resolution: Resolution
+    from_: str = msgspec.field(name="from")
+    to: str
+    devices: tuple[DeviceSeries, ...]
+    total: tuple[Bucket, ...]
+
+
+class StoredReading(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A raw reading as stored; exactly one of the three values is set."""
+
+    device_id: int
+    timestamp: str
+    event_id: str
+    kind: str
+    direction: str
+    energy_consumed: float | None = None
+    register_kwh: float | None = None
+    power_w: float | None = None
+    since: str | None = None
+    received_at: str | None = None
+    channel: str | None = None
+
+
+class ReadingsAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/usage/{userId}/readings`: a page; `next` is the cursor of the following one, or null."""
+
+    items: tuple[StoredReading, ...]
+    next: str | None
+
+
+class LedgerAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/ledger`: received = accepted + duplicate + rejected; accepted = stored + queued + dead-lettered."""
+
+    received: int
+    accepted: int
+    duplicate: int
+    rejected: int
+    stored: int
+    queued: int
+    dead_lettered: int
+    balanced: bool

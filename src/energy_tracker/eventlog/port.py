@@ -1,0 +1,63 @@
+"""The stream between the services, as they see it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from energy_tracker.kit.problems import TemporarilyUnavailable
+
+
+class LogUnavailable(TemporarilyUnavailable):
+    """The log cannot take messages now; none of those given were taken."""
+
+    title = "The log is not available"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be appended; messages of one `key` keep their order."""
+
+    key: str | None
+    value: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message that is in the log. `offset` grows within (topic, partition); `appended_ms` is ms since 1970."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    value: bytes
+    headers: Mapping[str, str]
+    appended_ms: int
+
+
+class Batch(Protocol):
+    """Records that follow each other, handed to one consumer of a group."""
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """The records, in order."""
+
+    async def commit(self) -> None:
+        """Say that everything derived from these records is stored. The last step of the flow; a batch that is not committed comes again."""
+
+
+class EventLog(Protocol):
+    """Append-only topics with consumer groups. Delivery is at least once, in order per key."""
+
+    async def append(self, topic: str, messages: Sequence[Message]) -> None:
+        """Append messages, in order, and return once they are durable. Raises `LogUnavailable` (nothing of them counts then)."""
+
+    def consume(self, topic: str, *, group: str, after: int | None = None, limit: int = 1000) -> AsyncIterator[Batch]:
+        """Yield batches of at most `limit` records, for ever, waiting for new ones.
+
+        Starts after the group's committed offset, or after `after` where the consumer keeps its own position
+        with what it derived. Close the iterator to stop.
+        """
+
+    async def lag(self, topic: str, *, group: str) -> int:
+        """Return how many records of a topic the group has not committed."""

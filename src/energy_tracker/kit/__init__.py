@@ -1,0 +1,1 @@
+"""Business-free building blocks that every service may use."""
