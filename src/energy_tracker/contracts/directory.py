@@ -33,8 +33,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class DirectoryDevice(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A device as the other services need it.
 
-    `assignments` are in order of time, the first from ever; `max_hold_ms` and `silent_after_ms` in ms, `rated_power_w` in W.
-    `retired_at_ms` marks a retired device: its history stays. `erased` marks one whose owner was deleted: its data goes.
+    `assignments` are in order of time, the first from ever; `max_hold_ms` and `silent_after_ms` in ms, `rated_power_w`
+    in W. `retired_at_ms` marks a retired device: its history stays. `erased` marks one whose owner was deleted: its
+    data goes.
     """
 
     id: int

@@ -8,7 +8,10 @@ Resolution = Literal["hour", "day", "week", "month"]
 
 
 class UsageDevice(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A device in the contract's usage answer; `energy_consumed` is kWh imported in the window, null where nothing was read."""
+    """A device in the contract's usage answer.
+
+    `energy_consumed` is kWh imported in the window, null where nothing was read.
+    """
 
     id: int
     name: str
@@ -28,7 +31,8 @@ class UsageAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Bucket(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Energy of `[start, end)` (ISO-8601 with the zone's offset), in kWh.
 
-    `coverage` is the share of the time that was measured or estimated, 0 to 1. Where it is 0 the energies are null, never 0.
+    `coverage` is the share of the time that was measured or estimated, 0 to 1. Where it is 0 the energies are null,
+    never 0.
     `estimated_kwh` is the part of import and export together that was spread over more than an hour.
     """
 

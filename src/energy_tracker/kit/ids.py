@@ -13,7 +13,7 @@ _UUID_BYTES = 16
 _UUID_TEXT = 36
 
 
-def derived_event_key(  # noqa: PLR0913 - the canonical content of a reading has these six parts
+def derived_event_key(
     device_id: int, instant_us: int, kind: str, direction: str, amount: float, since_us: int | None
 ) -> bytes:
     """Return the key of a reading that came without an event id: the same content gives the same key.

@@ -14,7 +14,7 @@ class FieldError(NamedTuple):
     detail: str
 
 
-class Problem(Exception):  # noqa: N818 - named as sentences (`DeviceNotFound`), not with an Error suffix
+class Problem(Exception):
     """Base of every expected error; `status` and `title` belong to the class, the rest to the case."""
 
     status: ClassVar[int] = 400

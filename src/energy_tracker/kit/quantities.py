@@ -31,6 +31,7 @@ def held_power_millijoules(power_w: float, held_ms: int) -> Millijoules:
 def energy_before(energy_mj: int, elapsed_ms: int, duration_ms: int) -> Millijoules:
     """Return the part of an evenly spread energy that lies in the first `elapsed_ms` of `duration_ms`.
 
-    Splitting at several instants by differences of this function loses and invents nothing: the parts add up to the whole.
+    Splitting at several instants by differences of this function loses and invents nothing: the parts add up to the
+    whole.
     """
     return Millijoules(energy_mj * elapsed_ms // duration_ms)

@@ -33,7 +33,8 @@ def _finite(text: str) -> float:
 def loads(body: bytes) -> object:
     """Read one JSON document.
 
-    Raises `MalformedRequest` where it cannot be read, or repeats a key, and `InvalidRequest` for NaN, Infinity and 1e400.
+    Raises `MalformedRequest` where it cannot be read, or repeats a key, and `InvalidRequest` for NaN, Infinity and
+    1e400.
     """
     try:
         return json.loads(

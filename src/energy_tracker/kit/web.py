@@ -36,6 +36,7 @@ PROBLEM_JSON = "application/problem+json"
 DEFAULT_BODY_LIMIT = 1_000_000
 BODY_TIMEOUT_S = 30.0
 _MAX_INT64 = 2**63 - 1
+_UNPRINTABLE = re.compile(r"[\x00-\x1F\x7F-\x9F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uD800-\uDFFF\uFEFF]")
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -80,15 +81,13 @@ class WireModel(BaseModel):
 
 def _is_printable(text: str) -> str:
     """Refuse control characters, line breaks, bidirectional overrides and lone surrogates."""
-    for character in text:
-        code = ord(character)
-        if code < 0x20 or 0x7F <= code <= 0x9F or code in _INVISIBLE or 0xD800 <= code <= 0xDFFF:
-            message = f"must not contain the control character U+{code:04X}"
-            raise ValueError(message)
+    found = _UNPRINTABLE.search(text)
+    if found is not None:
+        message = f"must not contain the control character U+{ord(found[0]):04X}"
+        raise ValueError(message)
     return text
 
 
-_INVISIBLE = frozenset({0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C, 0xFEFF})
 PrintableText = Annotated[str, AfterValidator(_is_printable)]
 """Text of one line that is inert in a log, a mail header and a terminal."""
 
@@ -182,8 +181,7 @@ def _pointer(location: tuple[int | str, ...]) -> str:
     return f"?{'.'.join(str(step) for step in path)}" if place == "query" else ".".join(str(step) for step in location)
 
 
-def _on_validation_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _on_validation_error(_: Request, error: RequestValidationError) -> Response:
     fields = [FieldError(_pointer(tuple(item["loc"])), str(item["msg"])[:300]) for item in error.errors()[:50]]
     if any(item["type"] == "json_invalid" for item in error.errors()):
         return problem_response(MalformedRequest("The body is not JSON."))
@@ -191,13 +189,11 @@ def _on_validation_error(_: Request, error: Exception) -> Response:
     return problem_response(InvalidRequest(f"Not acceptable: {names[:300]}.", errors=fields))
 
 
-def _on_problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
+async def _on_problem(_: Request, error: Problem) -> Response:
     return problem_response(error)
 
 
-def _on_http_exception(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _on_http_exception(_: Request, error: HTTPException) -> Response:
     document = {
         "type": "about:blank",
         "title": str(error.detail),
@@ -207,7 +203,7 @@ def _on_http_exception(_: Request, error: Exception) -> Response:
     return JSONResponse(document, error.status_code, headers=error.headers, media_type=PROBLEM_JSON)
 
 
-def _on_unexpected(request: Request, error: Exception) -> Response:
+async def _on_unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error on %s %s", request.method, request.url.path, exc_info=error)
     document = {
         "type": "about:blank",
