@@ -1,0 +1,62 @@
+"""The ledger: every reading that was ever received is somewhere (promise 6)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Ingestion's part, from one snapshot of the log; `queued` counts accepted readings beyond the given position."""
+
+    received: int
+    accepted: int
+    duplicate: int
+    rejected: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Usage's part, from one snapshot of the reading store: what has become of the readings up to `position`.
+
+    `parked` readings wait for their device to be registered; `repeated` ones were found to be stored already.
+    """
+
+    position: int
+    stored: int
+    dead_lettered: int
+    repeated: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Both parts together, in numbers of readings since the beginning of the data folder."""
+
+    received: int
+    accepted: int
+    duplicate: int
+    rejected: int
+    stored: int
+    queued: int
+    dead_lettered: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing is lost and nothing is counted twice."""
+        return (
+            self.received == self.accepted + self.duplicate + self.rejected
+            and self.accepted == self.stored + self.queued + self.dead_lettered
+        )
+
+
+def balance(intake: Intake, holdings: Holdings) -> Ledger:
+    """Put the parts together; what was found to be a repeat late moves from accepted to duplicate."""
+    return Ledger(
+        received=intake.received,
+        accepted=intake.accepted - holdings.repeated,
+        duplicate=intake.duplicate + holdings.repeated,
+        rejected=intake.rejected,
+        stored=holdings.stored,
+        queued=intake.queued + holdings.parked,
+        dead_lettered=holdings.dead_lettered,
+    )

@@ -1,0 +1,67 @@
+"""A reading as it is stored, and the rules of its device."""
+
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+Kind = Literal["interval", "register", "power"]
+Direction = Literal["import", "export"]
+
+KINDS: Final[tuple[Kind, ...]] = ("interval", "register", "power")
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """One raw reading; never changed once it is stored.
+
+    `amount` is in the unit of `kind`: kWh since the previous reading (interval), cumulative kWh (register), W (power).
+    `time_ms`, `since_ms` and `received_ms` are ms since 1970. `direction` is None where the sender left it to the device.
+    Readings of a device are ordered by (`time_ms`, `key`); `key` is the event id (`kit.ids.event_key`).
+    """
+
+    device_id: int
+    time_ms: int
+    key: bytes
+    kind: Kind
+    amount: float
+    direction: Direction | None = None
+    since_ms: int | None = None
+    received_ms: int = 0
+    channel: str = ""
+
+
+class Stream(NamedTuple):
+    """What is derived on its own: one direction of one channel of one device."""
+
+    device_id: int
+    direction: Direction
+    channel: str
+
+
+class DeviceRules(msgspec.Struct, frozen=True):
+    """What the registry says about how a device's readings are to be understood.
+
+    Where readings of several kinds come, only one kind counts (`counted_kind`). `max_hold_ms` is how long a power value
+    holds, `rated_power_w` what the device can draw at most (None: not known).
+    """
+
+    kind: Kind = "interval"
+    direction: Direction = "import"
+    max_hold_ms: int = 300_000
+    rated_power_w: float | None = None
+
+
+def stream_of(reading: Reading, rules: DeviceRules) -> Stream:
+    """Return the stream that a reading belongs to."""
+    return Stream(reading.device_id, reading.direction or rules.direction, reading.channel)
+
+
+def counted_kind(declared: Kind, present: frozenset[Kind] | set[Kind]) -> Kind:
+    """Return the kind of a stream's readings that energy is derived from.
+
+    The declared kind where there are any of it, otherwise the most trustworthy one that there is: a register
+    cannot miss energy, an interval can be lost, a power is a sample. So a meter that sends its register and its power
+    is not counted twice, and a device whose kind nobody declared is still counted.
+    """
+    if declared in present or not present:
+        return declared
+    return next(kind for kind in ("register", "interval", "power") if kind in present)  # type: ignore[return-value]  # the three literals
