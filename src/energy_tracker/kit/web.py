@@ -10,8 +10,6 @@ from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +27,8 @@ from energy_tracker.kit.problems import (
     UnsupportedMediaType,
 )
 from energy_tracker.kit.telemetry import CONTENT_TYPE, Telemetry
+from energy_tracker.kit.wire import PrintableText as PrintableText  # noqa: PLC0414 - re-exported beside the rest
+from energy_tracker.kit.wire import WireModel as WireModel  # noqa: PLC0414 - re-exported beside the rest
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ PROBLEM_JSON = "application/problem+json"
 DEFAULT_BODY_LIMIT = 1_000_000
 BODY_TIMEOUT_S = 30.0
 _MAX_INT64 = 2**63 - 1
-_UNPRINTABLE = re.compile(r"[\x00-\x1F\x7F-\x9F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uD800-\uDFFF\uFEFF]")
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -69,27 +68,6 @@ class StrictRoute(APIRoute):
             return await handler(request)
 
         return strict
-
-
-class WireModel(BaseModel):
-    """Base of the bodies: camelCase names, strict types, unknown fields refused, NaN and Infinity refused."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, strict=True, extra="forbid", allow_inf_nan=False
-    )
-
-
-def _is_printable(text: str) -> str:
-    """Refuse control characters, line breaks, bidirectional overrides and lone surrogates."""
-    found = _UNPRINTABLE.search(text)
-    if found is not None:
-        message = f"must not contain the control character U+{ord(found[0]):04X}"
-        raise ValueError(message)
-    return text
-
-
-PrintableText = Annotated[str, AfterValidator(_is_printable)]
-"""Text of one line that is inert in a log, a mail header and a terminal."""
 
 
 def current_principal() -> Principal:

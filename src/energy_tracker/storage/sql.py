@@ -102,8 +102,6 @@ def database_problems() -> Iterator[None]:
         raise
     except (exc.OperationalError, exc.InterfaceError, exc.DatabaseError) as error:
         raise _problem_of(error) from error
-    except OSError as error:
-        raise TemporarilyUnavailable("The database cannot be reached.") from error
 
 
 def _problem_of(error: exc.DBAPIError) -> Exception:

@@ -1,0 +1,30 @@
+"""What the bodies of the API calls are made of; knows no web framework, so that the clients can be light."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1F\x7F-\x9F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uD800-\uDFFF\uFEFF]")
+
+
+class WireModel(BaseModel):
+    """Base of the bodies: camelCase names, strict types, unknown fields refused, NaN and Infinity refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, strict=True, extra="forbid", allow_inf_nan=False
+    )
+
+
+def _is_printable(text: str) -> str:
+    """Refuse control characters, line breaks, bidirectional overrides and lone surrogates."""
+    found = _UNPRINTABLE.search(text)
+    if found is not None:
+        message = f"must not contain the control character U+{ord(found[0]):04X}"
+        raise ValueError(message)
+    return text
+
+
+PrintableText = Annotated[str, AfterValidator(_is_printable)]
+"""Text of one line that is inert in a log, a mail header and a terminal."""
