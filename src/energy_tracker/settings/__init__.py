@@ -1,0 +1,45 @@
+"""Settings: one typed tree, read once at start from the environment. Only the command line and the wiring read it."""
+
+from energy_tracker.settings.loading import InvalidConfiguration, WrongVariable, load_settings
+from energy_tracker.settings.tree import (
+    AdviserSettings,
+    AlertSettings,
+    EventLogSettings,
+    IngestionSettings,
+    MailSettings,
+    MemoryEventLog,
+    NetworkSettings,
+    OllamaAdviser,
+    OutboxOnly,
+    PortSettings,
+    RetentionSettings,
+    RulesAdviser,
+    Settings,
+    SimulationSettings,
+    SmtpMail,
+    SqliteEventLog,
+    UsageSettings,
+)
+
+__all__ = [
+    "AdviserSettings",
+    "AlertSettings",
+    "EventLogSettings",
+    "IngestionSettings",
+    "InvalidConfiguration",
+    "MailSettings",
+    "MemoryEventLog",
+    "NetworkSettings",
+    "OllamaAdviser",
+    "OutboxOnly",
+    "PortSettings",
+    "RetentionSettings",
+    "RulesAdviser",
+    "Settings",
+    "SimulationSettings",
+    "SmtpMail",
+    "SqliteEventLog",
+    "UsageSettings",
+    "WrongVariable",
+    "load_settings",
+]
