@@ -8,7 +8,22 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Integer, String, event, exc, make_url, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    CursorResult,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    event,
+    exc,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -129,3 +144,39 @@ def database_check(engine: AsyncEngine) -> Check:
         return PartHealth("UP", {"database": engine.dialect.name})
 
     return check
+
+
+def version_counter(service: str, metadata: MetaData) -> Table:
+    """Return the table of one row that counts the versions of a service's entries."""
+    return Table(
+        f"{service}_counter",
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("version", BigInteger, nullable=False),
+    )
+
+
+async def lock_versions(connection: AsyncConnection, counter: Table) -> None:
+    """Wait until no other transaction holds the counter: writers follow each other, and versions appear in order.
+
+    It is to be the first statement of a write transaction. SQLite has locked the file by then, and needs no more.
+    """
+    await connection.execute(select(counter.c.version).with_for_update())
+
+
+async def next_version(connection: AsyncConnection, counter: Table) -> int:
+    """Count one up and return it; the transaction holds the lock of `lock_versions`."""
+    await connection.execute(update(counter).values(version=counter.c.version + 1))
+    return await newest_version(connection, counter)
+
+
+async def newest_version(connection: AsyncConnection, counter: Table) -> int:
+    """Return the newest version given."""
+    return int((await connection.execute(select(counter.c.version))).scalar_one())
+
+
+def inserted_id(result: CursorResult[Any]) -> int:
+    """Return the id that the database gave to the one row inserted."""
+    key = result.inserted_primary_key
+    assert key is not None, "an INSERT of one row has a key"  # noqa: S101 - narrows what SQLAlchemy declares
+    return int(key[0])
