@@ -4,7 +4,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import TemporarilyUnavailable
+
+
+RETENTION_MS = 7 * MS_PER_DAY
+DEAD_LETTER_RETENTION_MS = 30 * MS_PER_DAY
+READINGS_PER_BATCH = 5_000
+"""The most readings in one batch, unless a single record packs more."""
 
 
 class LogUnavailable(TemporarilyUnavailable):
@@ -15,11 +22,12 @@ class LogUnavailable(TemporarilyUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be appended; messages of one `key` keep their order."""
+    """What is to be appended; messages of one `key` keep their order. `readings` is how many readings the value packs."""
 
     key: str | None
     value: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    readings: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class Record:
     value: bytes
     headers: Mapping[str, str]
     appended_ms: int
+    readings: int = 0
 
 
 class Batch(Protocol):
@@ -50,14 +59,31 @@ class EventLog(Protocol):
     """Append-only topics with consumer groups. Delivery is at least once, in order per key."""
 
     async def append(self, topic: str, messages: Sequence[Message]) -> None:
-        """Append messages, in order, and return once they are durable. Raises `LogUnavailable` (nothing of them counts then)."""
+        """Append messages, in order, and return once they are durable.
+
+        Raises `LogUnavailable`, `StorageFull` or `Overloaded`: nothing of them counts then.
+        """
 
     def consume(self, topic: str, *, group: str, after: int | None = None, limit: int = 1000) -> AsyncIterator[Batch]:
-        """Yield batches of at most `limit` records, for ever, waiting for new ones.
+        """Yield batches of at most `limit` records, for ever, waiting for new ones without polling.
 
-        Starts after the group's committed offset, or after `after` where the consumer keeps its own position
-        with what it derived. Close the iterator to stop.
+        A batch also ends before the record that would bring it over `READINGS_PER_BATCH` readings, but holds at least one
+        record. Starts after the group's committed offset, or after `after` where the consumer keeps its own position
+        with what it derived. Close the iterator to stop. Raises `TemporarilyUnavailable` where the log cannot be read.
         """
 
     async def lag(self, topic: str, *, group: str) -> int:
         """Return how many records of a topic the group has not committed."""
+
+    async def read(self, topic: str, *, after: int = 0, limit: int = 1000) -> Sequence[Record]:
+        """Return at most `limit` records with offsets above `after`, as `consume` would, without a group and without waiting."""
+
+    async def committed(self, topic: str, *, group: str) -> int:
+        """Return the greatest offset that the group has committed, 0 where there is none."""
+
+    async def expire(self, *, now_ms: int) -> int:
+        """Drop what is past its time; return how many records that were.
+
+        Records go `RETENTION_MS` after they were appended once every group of their topic has committed them, dead letters
+        `DEAD_LETTER_RETENTION_MS` after. Offsets are never used again.
+        """

@@ -1,0 +1,134 @@
+"""One suite for every event log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from energy_tracker.eventlog.memory import MemoryEventLog
+from energy_tracker.eventlog.port import DEAD_LETTER_RETENTION_MS, READINGS_PER_BATCH, RETENTION_MS, EventLog, Message
+from energy_tracker.eventlog.sqlite import SqliteEventLog
+from energy_tracker.eventlog.sqlite_schema import prepare_log
+from energy_tracker.kit.clock import SystemClock
+from energy_tracker.storage.sqlite_readers import SqliteReaders
+from energy_tracker.storage.sqlite_writer import SqliteWriter
+
+GROUPS = {"t": ["g", "h"]}
+
+
+class SettableClock(SystemClock):
+    def __init__(self) -> None:
+        self.ms = 1_700_000_000_000
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path, clock: SettableClock) -> AsyncIterator[EventLog]:
+    if request.param == "memory":
+        yield MemoryEventLog(clock=clock, groups=GROUPS)
+        return
+    writer = await SqliteWriter.open(tmp_path / "log.db", prepare=prepare_log)
+    readers = SqliteReaders(tmp_path / "log.db")
+    yield await SqliteEventLog.open(writer, readers, clock=clock, groups=GROUPS)
+    await readers.close()
+    await writer.close()
+
+
+def messages(*values: bytes) -> list[Message]:
+    return [Message(None, value) for value in values]
+
+
+async def test_records_come_back_as_they_were_appended(log: EventLog, clock: SettableClock) -> None:
+    given = [
+        Message("7", b"\x00\xff\xc0 not text", {"why": "caf\u00e9", "x": '"'}, readings=3),
+        Message(None, b"", {}),
+        Message("", b"\x00"),
+        Message("8", bytes(range(256)) * 40),
+    ]
+    await log.append("t", given[:1])
+    await log.append("other", messages(b"elsewhere"))
+    await log.append("t", given[1:])
+    records = await log.read("t")
+    assert [(r.key, r.value, r.headers, r.readings) for r in records] == [
+        (m.key, m.value, m.headers, m.readings) for m in given
+    ]
+    assert {(r.topic, r.partition, r.appended_ms) for r in records} == {("t", 0, clock.ms)}
+    assert [r.offset for r in records] == sorted({r.offset for r in records})
+
+
+async def test_a_consumer_takes_over_where_its_group_has_committed(log: EventLog) -> None:
+    await log.append("t", messages(b"1", b"2", b"3"))
+    async with aclosing(log.consume("t", group="g", limit=2)) as batches:
+        first = await anext(batches)
+        assert [r.value for r in first.records] == [b"1", b"2"]
+        await first.commit()
+        assert [r.value for r in (await anext(batches)).records] == [b"3"]
+    assert await log.lag("t", group="g") == 1
+    assert await log.committed("t", group="g") == first.records[-1].offset
+    assert await log.lag("t", group="h") == 3
+    async with aclosing(log.consume("t", group="g")) as batches:
+        assert [r.value for r in (await anext(batches)).records] == [b"3"]
+    async with aclosing(log.consume("t", group="g", after=first.records[0].offset)) as batches:
+        assert [r.value for r in (await anext(batches)).records] == [b"2", b"3"]
+
+
+async def test_a_waiting_consumer_wakes_up(log: EventLog) -> None:
+    async with aclosing(log.consume("t", group="g")) as batches:
+        waiting = asyncio.create_task(anext(batches))
+        await log.append("other", messages(b"not this"))
+        await log.append("t", messages(b"this"))
+        async with asyncio.timeout(5):
+            assert [r.value for r in (await waiting).records] == [b"this"]
+
+
+async def test_a_waiting_consumer_can_be_cancelled(log: EventLog) -> None:
+    waiting = asyncio.create_task(anext(log.consume("t", group="g")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await log.append("t", messages(b"1"))
+    assert await log.lag("t", group="g") == 1
+
+
+async def test_a_batch_is_bounded_by_its_readings(log: EventLog) -> None:
+    packed = [Message(None, b"x", readings=n) for n in (READINGS_PER_BATCH + 1, 1, READINGS_PER_BATCH - 1, 1)]
+    await log.append("t", packed)
+    async with aclosing(log.consume("t", group="g")) as batches:
+        sizes = [[r.readings for r in (await anext(batches)).records] for _ in range(3)]
+    assert sizes == [[READINGS_PER_BATCH + 1], [1, READINGS_PER_BATCH - 1], [1]]
+
+
+async def test_records_expire_once_old_and_committed_by_every_group(log: EventLog, clock: SettableClock) -> None:
+    await log.append("t", messages(b"old", b"unread"))
+    await log.append("t.dlt", messages(b"dead"))
+    start_ms = clock.ms
+    async with aclosing(log.consume("t", group="g", limit=1)) as batches:
+        await (await anext(batches)).commit()
+    clock.ms += RETENTION_MS + 1
+    await log.append("t", messages(b"new"))
+    assert await log.expire(now_ms=clock.ms) == 0  # the group "h" has not read anything
+    async with aclosing(log.consume("t", group="h", limit=1)) as batches:
+        await (await anext(batches)).commit()
+    assert await log.expire(now_ms=clock.ms) == 1
+    assert [r.value for r in await log.read("t")] == [b"unread", b"new"]
+    assert [r.value for r in await log.read("t.dlt")] == [b"dead"]
+    assert await log.expire(now_ms=start_ms + DEAD_LETTER_RETENTION_MS + 1) == 1
+
+
+async def test_offsets_are_never_used_again(log: EventLog, clock: SettableClock) -> None:
+    await log.append("x", messages(b"1", b"2"))
+    before = (await log.read("x"))[-1].offset
+    clock.ms += RETENTION_MS + 1
+    assert await log.expire(now_ms=clock.ms) == 2
+    await log.append("x", messages(b"3"))
+    assert (await log.read("x"))[0].offset > before
