@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from energy_tracker.eventlog.dead_letter import (
+    DeadLetterNotFound,
+    dead_letter,
+    list_dead_letters,
+    replay_dead_letters,
+)
 from energy_tracker.eventlog.memory import MemoryEventLog
 from energy_tracker.eventlog.port import DEAD_LETTER_RETENTION_MS, READINGS_PER_BATCH, RETENTION_MS, EventLog, Message
 from energy_tracker.eventlog.sqlite import SqliteEventLog
@@ -132,3 +138,18 @@ async def test_offsets_are_never_used_again(log: EventLog, clock: SettableClock)
     assert await log.expire(now_ms=clock.ms) == 2
     await log.append("x", messages(b"3"))
     assert (await log.read("x"))[0].offset > before
+
+
+async def test_dead_letters_are_listed_and_replayed(log: EventLog, clock: SettableClock) -> None:
+    await log.append("t", [Message("7", b"poison", {"trace": "x"}, readings=2), Message(None, b"fine")])
+    record = (await log.read("t"))[0]
+    await log.append("t.dlt", [dead_letter(record, reason="not JSON", now_ms=clock.ms + 5)])
+    letters = await list_dead_letters(log, "t")
+    assert [(x.reason, x.value, x.origin_topic, x.origin_offset, x.dead_since_ms) for x in letters] == [
+        ("not JSON", b"poison", "t", record.offset, clock.ms + 5)
+    ]
+    with pytest.raises(DeadLetterNotFound):
+        await replay_dead_letters(log, "t", offsets=[letters[0].offset, 999])
+    assert await replay_dead_letters(log, "t", offsets=[letters[0].offset]) == 1
+    again = (await log.read("t"))[-1]
+    assert (again.key, again.value, again.headers) == ("7", b"poison", {"trace": "x"})

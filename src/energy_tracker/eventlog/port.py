@@ -7,7 +7,6 @@ from typing import Protocol
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import TemporarilyUnavailable
 
-
 RETENTION_MS = 7 * MS_PER_DAY
 DEAD_LETTER_RETENTION_MS = 30 * MS_PER_DAY
 READINGS_PER_BATCH = 5_000
@@ -22,7 +21,7 @@ class LogUnavailable(TemporarilyUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be appended; messages of one `key` keep their order. `readings` is how many readings the value packs."""
+    """What is to be appended; messages of one `key` keep their order. `readings`: how many readings the value packs."""
 
     key: str | None
     value: bytes
@@ -52,7 +51,10 @@ class Batch(Protocol):
         """The records, in order."""
 
     async def commit(self) -> None:
-        """Say that everything derived from these records is stored. The last step of the flow; a batch that is not committed comes again."""
+        """Say that everything derived from these records is stored.
+
+        The last step of the flow; a batch that is not committed comes again.
+        """
 
 
 class EventLog(Protocol):
@@ -67,16 +69,16 @@ class EventLog(Protocol):
     def consume(self, topic: str, *, group: str, after: int | None = None, limit: int = 1000) -> AsyncIterator[Batch]:
         """Yield batches of at most `limit` records, for ever, waiting for new ones without polling.
 
-        A batch also ends before the record that would bring it over `READINGS_PER_BATCH` readings, but holds at least one
-        record. Starts after the group's committed offset, or after `after` where the consumer keeps its own position
-        with what it derived. Close the iterator to stop. Raises `TemporarilyUnavailable` where the log cannot be read.
+        A batch also ends before the record that would bring it over `READINGS_PER_BATCH` readings, but holds at least
+        one record. Starts after the group's committed offset, or after `after` where the consumer keeps its own
+        position with what it derived. Close the iterator to stop. Raises `TemporarilyUnavailable` where the log cannot be read.
         """
 
     async def lag(self, topic: str, *, group: str) -> int:
         """Return how many records of a topic the group has not committed."""
 
     async def read(self, topic: str, *, after: int = 0, limit: int = 1000) -> Sequence[Record]:
-        """Return at most `limit` records with offsets above `after`, as `consume` would, without a group and without waiting."""
+        """Return what `consume` would yield after an offset, perhaps nothing; without a group and without waiting."""
 
     async def committed(self, topic: str, *, group: str) -> int:
         """Return the greatest offset that the group has committed, 0 where there is none."""
@@ -84,6 +86,6 @@ class EventLog(Protocol):
     async def expire(self, *, now_ms: int) -> int:
         """Drop what is past its time; return how many records that were.
 
-        Records go `RETENTION_MS` after they were appended once every group of their topic has committed them, dead letters
-        `DEAD_LETTER_RETENTION_MS` after. Offsets are never used again.
+        Records go `RETENTION_MS` after they were appended once every group of their topic has committed them, dead
+        letters `DEAD_LETTER_RETENTION_MS` after. Offsets are never used again.
         """

@@ -43,8 +43,8 @@ class _SqliteBatch:
 class SqliteEventLog:
     """An `EventLog` with one partition per topic, in a file whose writer it shares with the door of ingestion-service.
 
-    A committed offset counts at once in this process and reaches the disk with the next transaction, at the latest after
-    half a second: a crash may hand a group its last batches again, as the port says. `groups` names the consumer groups
+    A committed offset counts at once in this process and reaches the disk with the next transaction, or after half a
+    second: a crash may hand a group its last batches again, as the port says. `groups` names the consumer groups
     that a topic waits for, before any of them has committed.
     """
 
@@ -87,11 +87,14 @@ class SqliteEventLog:
             raise LogUnavailable(error.detail) from error
 
     def append_within(self, connection: apsw.Connection, topic: str, messages: Sequence[Message]) -> None:
-        """Append messages inside a transaction of the shared writer (called by its handlers); wakes consumers after COMMIT."""
+        """Append messages inside a transaction of the shared writer, from one of its handlers.
+
+        Consumers wake after the COMMIT.
+        """
         meta = json.dumps([[message.readings, message.key, dict(message.headers) or None] for message in messages])
         values = apsw.carray(tuple(message.value for message in messages))
         connection.execute(sql.APPEND, (topic, self._clock.now_ms(), meta, values))
-        self._writer.after_commit(partial(self._loop.call_soon_threadsafe, self._arrivals.announce, topic))
+        self._writer.after_commit(partial(self._announce, topic))
 
     async def consume(
         self, topic: str, *, group: str, after: int | None = None, limit: int = 1000
@@ -142,6 +145,9 @@ class SqliteEventLog:
         except TemporarilyUnavailable as error:
             raise LogUnavailable(error.detail) from error
 
+    def _announce(self, topic: str) -> None:
+        self._loop.call_soon_threadsafe(self._arrivals.announce, topic)
+
     def _append_group(
         self, connection: apsw.Connection, jobs: Sequence[tuple[str, Sequence[Message]]]
     ) -> Sequence[None]:
@@ -175,11 +181,10 @@ class SqliteEventLog:
 
 def fetch_records(connection: apsw.Connection, *, topic: str, after: int, limit: int) -> Sequence[Record]:
     """Return the records of a topic that follow an offset, by one statement that answers one row."""
-    row = connection.execute(sql.FETCH, (topic, after, limit, READINGS_PER_BATCH)).fetchone()
-    packed = row[1] or b""
-    records = []
+    meta, packed = connection.execute(sql.FETCH, (topic, after, limit, READINGS_PER_BATCH)).get
+    records: list[Record] = []
     start = 0
-    for offset, key, headers, appended_ms, readings, length in json.loads(row[0]):
+    for offset, key, headers, appended_ms, readings, length in json.loads(meta):
         value = packed[start : start + length]
         start += length
         records.append(
@@ -194,7 +199,7 @@ def _number(connection: apsw.Connection, statement: str, bindings: tuple[object,
 
 def _load_committed(connection: apsw.Connection) -> dict[tuple[str, str], int]:
     rows = connection.execute('SELECT topic, group_name, "offset" FROM group_offset').fetchall()
-    return {(topic, group): offset for topic, group, offset in rows}
+    return {(str(topic), str(group)): int(offset) for topic, group, offset in rows if offset is not None}
 
 
 def _save_offsets(connection: apsw.Connection, commits: Sequence[tuple[str, str, int]]) -> Sequence[None]:

@@ -36,12 +36,13 @@ INSERT INTO record (topic, readings, readings_before, appended_ms, key, headers,
 SELECT ?1,
        meta.value ->> 0,
        coalesce((SELECT readings_before + readings FROM record WHERE topic = ?1 ORDER BY "offset" DESC LIMIT 1), 0)
-           + coalesce(sum(meta.value ->> 0) OVER (ORDER BY meta.key ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0),
+           + sum(meta.value ->> 0) OVER (ORDER BY meta.key ROWS UNBOUNDED PRECEDING) - (meta.value ->> 0),
        ?2,
        meta.value ->> 1,
        meta.value -> 2 ->> '$',
        content.value
-FROM json_each(?3) AS meta JOIN (SELECT rowid AS number, value FROM carray(?4)) AS content ON content.number = meta.key + 1
+FROM json_each(?3) AS meta
+JOIN (SELECT rowid AS number, value FROM carray(?4)) AS content ON content.number = meta.key + 1
 ORDER BY meta.key
 """
 """?1 topic, ?2 ms, ?3 JSON `[[readings, key, headers], …]`, ?4 the values: one statement however many messages."""
@@ -50,12 +51,14 @@ FETCH = """
 SELECT json_group_array(json_array("offset", key, headers, appended_ms, readings, length(value))),
        CAST(group_concat(CAST(value AS TEXT), '') AS BLOB)
 FROM (
-    SELECT "offset", key, headers, appended_ms, readings, value
-    FROM record
-    WHERE topic = ?1 AND "offset" > ?2
-      AND (readings_before + readings <= ?4 + (SELECT readings_before FROM record WHERE topic = ?1 AND "offset" > ?2 ORDER BY "offset" LIMIT 1)
-           OR "offset" = (SELECT "offset" FROM record WHERE topic = ?1 AND "offset" > ?2 ORDER BY "offset" LIMIT 1))
-    ORDER BY "offset" LIMIT ?3
+    WITH first AS (
+        SELECT "offset", readings_before FROM record WHERE topic = ?1 AND "offset" > ?2 ORDER BY "offset" LIMIT 1
+    )
+    SELECT record."offset", key, headers, appended_ms, readings, value
+    FROM record, first
+    WHERE topic = ?1 AND record."offset" > ?2
+      AND (record.readings_before + readings <= first.readings_before + ?4 OR record."offset" = first."offset")
+    ORDER BY record."offset" LIMIT ?3
 )
 """
 """?1 topic, ?2 after, ?3 limit, ?4 readings: one row that packs all records, their values end to end."""

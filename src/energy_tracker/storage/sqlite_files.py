@@ -52,5 +52,5 @@ def _open(path: Path, flags: int) -> apsw.Connection:
 def unreadable(path: Path, error: Exception) -> DatabaseUnreadable:
     """Return the error that says which file cannot be used, and why."""
     return DatabaseUnreadable(
-        f"{path} cannot be used ({error}). It was left as it is; restore it from a backup, or move it away to begin anew."
+        f"{path} cannot be used ({error}). It was left as it is; restore a backup, or move it away to begin anew."
     )

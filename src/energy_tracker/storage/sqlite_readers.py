@@ -42,7 +42,8 @@ class SqliteReaders:
         except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
             raise unreadable(self.path, error) from error
         except apsw.Error as error:
-            raise TemporarilyUnavailable(f"{self.path.name} could not be read: {error}") from error
+            message = f"{self.path.name} could not be read: {error}"
+            raise TemporarilyUnavailable(message) from error
         finally:
             self._idle.put_nowait(connection)
 

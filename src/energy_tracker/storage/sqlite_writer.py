@@ -1,8 +1,8 @@
 """One writer thread per SQLite file, with group commit: everything that waits goes into one transaction, one fsync.
 
-Why handlers get whole groups of jobs: `apsw` gives up the GIL around every step of a statement and, beside a busy event
-loop, waits up to a switch interval (5 ms) to get it back. Ten thousand steps are then fifty seconds. A handler should run
-a fixed number of statements for its whole group (`json_each(?)`, `carray(?)`, or one row that packs the batch).
+Why handlers get whole groups of jobs: `apsw` gives up the GIL around every step of a statement and, beside a busy
+event loop, waits up to a switch interval (5 ms) to get it back. Ten thousand steps are then fifty seconds. A handler
+should run a fixed number of statements for its whole group (`json_each(?)`, `carray(?)`, one row that packs the batch).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 P = TypeVar("P")
 R = TypeVar("R")
 Handler = Callable[[apsw.Connection, Sequence[P]], Sequence[R]]
-"""Runs inside the writer's transaction, in its thread: one result per payload, in order. It neither begins nor commits."""
+"""Runs inside the writer's transaction, in its thread; one result per payload, in order. It never begins or commits."""
 
 DEFAULT_WAITING_LIMIT = 100_000
 _LAZY_DELAY_S = 0.5
@@ -54,7 +54,7 @@ class _Job:
 
 
 class SqliteWriter:
-    """The only writer of one database file. Make it with `open`; all methods but `after_commit` belong to the event loop."""
+    """The only writer of one database file, made by `open`. All methods but `after_commit` belong to the event loop."""
 
     def __init__(self, path: Path, connection: apsw.Connection, *, waiting_limit: int = DEFAULT_WAITING_LIMIT) -> None:
         self.path = path
@@ -91,8 +91,8 @@ class SqliteWriter:
     def submit(self, handler: Handler[P, R], payload: P, *, weight: int = 1) -> "asyncio.Future[R]":
         """Queue a job; the future is resolved after the COMMIT that makes it durable.
 
-        Jobs of the same handler that wait together are handed over together, in order. When a handler raises, nothing of
-        its group is kept and each of its jobs is tried again alone, so that a bad job fails alone.
+        Jobs of the same handler that wait together are handed over together, in order. When a handler raises, nothing
+        of its group is kept and each of its jobs is tried again alone, so that a bad job fails alone.
 
         The future raises what the handler raises, or `StorageFull` (the disk is full; the next job tries again), or
         `WriterStopped`. Raises `TooManyWaiting` and `WriterStopped` at once.
@@ -111,7 +111,7 @@ class SqliteWriter:
         return await self.submit(handler, payload, weight=weight)
 
     def submit_lazily(self, handler: Handler[P, R], payload: P) -> "asyncio.Future[R]":
-        """Queue a job that may wait for company: it rides in the next transaction, or in its own within half a second."""
+        """Queue a job that may wait for company: it rides in the next transaction, or alone after half a second."""
         if self._stop_reason is not None:
             raise WriterStopped(self._stop_reason)
         job = _Job(handler, payload, 0, self._loop.create_future())
@@ -121,9 +121,9 @@ class SqliteWriter:
         return job.future
 
     def after_commit(self, effect: Callable[[], None]) -> None:
-        """Called by handlers: run `effect` in the writer's thread once their transaction has committed, and only then.
+        """Run `effect` in the writer's thread once the transaction has committed, and only then; for handlers to call.
 
-        A handler is called at most once in a transaction, so state that changes by effects alone is never seen half done.
+        A handler is called at most once in a transaction, so state that only effects change is never seen half done.
         """
         self._effects.append(effect)
 
@@ -169,7 +169,7 @@ class SqliteWriter:
             if jobs:
                 try:
                     self._transact(jobs)
-                except Exception as error:  # noqa: BLE001 - the outermost loop of the writer: those who wait must hear of it
+                except Exception as error:  # the outermost loop of the writer: those who wait must hear of it
                     log.exception("the writer of %s failed", self.path)
                     self._stop(jobs, error)
                 self._loop.call_soon_threadsafe(self._resolve, jobs)
@@ -205,41 +205,43 @@ class SqliteWriter:
                 self._transact_alone(job)
 
     def _commit(self, jobs: list[_Job]) -> list[_Job]:
-        """Run one transaction; return the jobs of handlers that raised, which left nothing in it."""
+        """Run one transaction; return the jobs to try again alone, of which nothing is in it."""
         groups: dict[Handler[Any, Any], list[_Job]] = {}
         for job in jobs:
             groups.setdefault(job.handler, []).append(job)
         self._effects = []
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        failed: list[_Job] = []
+        self._connection.execute("BEGIN IMMEDIATE")
+        again: list[_Job] = []
         for handler, group in groups.items():
-            several = len(groups) > 1
-            kept = len(self._effects)
-            if several:
-                connection.execute("SAVEPOINT handler")
-            try:
-                outcomes = handler(connection, [job.payload for job in group])
-                for job, outcome in zip(group, outcomes, strict=True):
-                    job.outcome = outcome
-            except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError):
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is the answer to its own jobs, not the end of the thread
-                del self._effects[kept:]
-                failed.extend(group if len(group) > 1 else ())
-                for job in group:
-                    job.error = error
-                if not several:
-                    self._roll_back()
-                    return failed
-                connection.execute("ROLLBACK TO handler")
-            if several:
-                connection.execute("RELEASE handler")
-        connection.execute("COMMIT")
-        self.commits += 1
+            if not self._carry_out(handler, group, alone=len(groups) == 1):
+                again.extend(group if len(group) > 1 else ())
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT")
+            self.commits += 1
         for effect in self._effects:
             effect()
-        return failed
+        return again
+
+    def _carry_out(self, handler: Handler[Any, Any], group: list[_Job], *, alone: bool) -> bool:
+        """Hand a group to its handler; where that raises, undo what it did and return False."""
+        kept = len(self._effects)
+        if not alone:
+            self._connection.execute("SAVEPOINT handler")
+        try:
+            for job, outcome in zip(group, handler(self._connection, [job.payload for job in group]), strict=True):
+                job.outcome = outcome
+        except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the answer to its own jobs
+            del self._effects[kept:]
+            for job in group:
+                job.error = error
+            self._connection.execute("ROLLBACK" if alone else "ROLLBACK TO handler")
+            return False
+        finally:
+            if not alone and self._connection.in_transaction:
+                self._connection.execute("RELEASE handler")
+        return True
 
     def _transact_alone(self, job: _Job) -> None:
         """Try one job of a group that failed in a transaction of its own."""
@@ -257,8 +259,8 @@ class SqliteWriter:
             job.error = TemporarilyUnavailable(f"{self.path.name} could not be written: {error}")
 
     def _stop(self, jobs: list[_Job], error: Exception) -> None:
-        """Take no more writes: after a failed fsync nobody knows what the disk holds, and trying again would hide it."""
-        self._stop_reason = f"Writing {self.path} failed ({error}). Nothing more is written until the service starts again; check the disk first."
+        """Take no more writes: after a failed fsync nobody knows what the disk holds; trying again would hide it."""
+        self._stop_reason = f"Writing {self.path} failed ({error}). Check the disk, then start the service again."
         log.critical("%s", self._stop_reason)
         self._roll_back()
         for job in jobs:
