@@ -1,1 +1,1 @@
-"""What usage-service knows: readings, how energy is derived from them, and when use is too high. Pure data and functions."""
+"""What usage-service knows: readings, how energy is derived from them, when use is too high. Pure."""

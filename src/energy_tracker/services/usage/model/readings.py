@@ -1,5 +1,6 @@
 """A reading as it is stored, and the rules of its device."""
 
+from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -14,7 +15,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """One raw reading; never changed once it is stored.
 
     `amount` is in the unit of `kind`: kWh since the previous reading (interval), cumulative kWh (register), W (power).
-    `time_ms`, `since_ms` and `received_ms` are ms since 1970. `direction` is None where the sender left it to the device.
+    `time_ms`, `since_ms` and `received_ms` are ms since 1970. `direction` is None where the sender left it to the
+    device.
     Readings of a device are ordered by (`time_ms`, `key`); `key` is the event id (`kit.ids.event_key`).
     """
 
@@ -40,8 +42,8 @@ class Stream(NamedTuple):
 class DeviceRules(msgspec.Struct, frozen=True):
     """What the registry says about how a device's readings are to be understood.
 
-    Where readings of several kinds come, only one kind counts (`counted_kind`). `max_hold_ms` is how long a power value
-    holds, `rated_power_w` what the device can draw at most (None: not known).
+    Where readings of several kinds come, only one kind counts (`counted_kind`). `max_hold_ms` is how long a power
+    value holds, `rated_power_w` what the device can draw at most (None: not known).
     """
 
     kind: Kind = "interval"
@@ -55,7 +57,10 @@ def stream_of(reading: Reading, rules: DeviceRules) -> Stream:
     return Stream(reading.device_id, reading.direction or rules.direction, reading.channel)
 
 
-def counted_kind(declared: Kind, present: frozenset[Kind] | set[Kind]) -> Kind:
+_BY_TRUST: Final[tuple[Kind, ...]] = ("register", "interval", "power")
+
+
+def counted_kind(declared: Kind, present: Collection[Kind]) -> Kind:
     """Return the kind of a stream's readings that energy is derived from.
 
     The declared kind where there are any of it, otherwise the most trustworthy one that there is: a register
@@ -64,4 +69,4 @@ def counted_kind(declared: Kind, present: frozenset[Kind] | set[Kind]) -> Kind:
     """
     if declared in present or not present:
         return declared
-    return next(kind for kind in ("register", "interval", "power") if kind in present)  # type: ignore[return-value]  # the three literals
+    return next(kind for kind in _BY_TRUST if kind in present)

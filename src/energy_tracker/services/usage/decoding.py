@@ -1,0 +1,129 @@
+"""What is on `energy-usage`, as readings. Anyone may have written it, so nothing is taken on trust."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from energy_tracker.contracts.readings import ReadingMessage
+from energy_tracker.eventlog.port import Record
+from energy_tracker.kit.ids import derived_event_key, event_key
+from energy_tracker.kit.instants import to_ms
+from energy_tracker.services.usage.model.readings import Kind, Reading
+from energy_tracker.services.usage.ports import DeadLetter
+
+EARLIEST_MS: Final = 946_684_800_000
+"""2000-01-01T00:00Z: older readings are wrong clocks (1970) or wrong units."""
+LATEST_MS: Final = 4_102_444_800_000
+"""2100-01-01T00:00Z."""
+SECONDS_BELOW: Final = 1e11
+"""A number below this is seconds since 1970 (older Java producers), from there on it is ms."""
+GREATEST: Final[dict[Kind, float]] = {"interval": 1e6, "register": 1e9, "power": 1e9}
+"""Amounts beyond this (kWh, kWh, W) are no measurement, and would not fit into 64 bits of mJ."""
+MAX_EVENT_ID: Final = 64
+
+_many = msgspec.json.Decoder(list[ReadingMessage])
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+_one = msgspec.json.Decoder(ReadingMessage)
+
+
+class UnusableReading(ValueError):
+    """A reading on the log that cannot be stored; the text is the reason in its dead letter."""
+
+
+def decode_record(record: Record) -> tuple[list[Reading], list[DeadLetter]]:
+    """Return the readings of one record, and a dead letter for each part that is none."""
+    value = record.value
+    if not value.lstrip().startswith(b"["):
+        return _decode_parts([value], record)
+    try:
+        messages = _many.decode(value)
+        return [to_reading(message, record.appended_ms) for message in messages], []
+    except (msgspec.DecodeError, UnusableReading, UnicodeDecodeError):
+        pass
+    try:
+        parts = _raws.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return [], [_dead(f"not a JSON array of readings: {error}", value, record)]
+    return _decode_parts([bytes(part) for part in parts], record)
+
+
+def _decode_parts(parts: Sequence[bytes], record: Record) -> tuple[list[Reading], list[DeadLetter]]:
+    readings: list[Reading] = []
+    dead: list[DeadLetter] = []
+    for part in parts:
+        try:
+            readings.append(to_reading(_one.decode(part), record.appended_ms))
+        except (msgspec.DecodeError, UnusableReading, UnicodeDecodeError) as error:
+            dead.append(_dead(str(error), part, record))
+    return readings, dead
+
+
+def _dead(reason: str, original: bytes, record: Record) -> DeadLetter:
+    return DeadLetter(reason[:500], original, record.partition, record.offset, 1)
+
+
+def to_reading(message: ReadingMessage, appended_ms: int) -> Reading:
+    """Check a message and return its reading. Raises `UnusableReading`."""
+    if message.power_w is not None:
+        kind: Kind = "power"
+        amount = message.power_w
+        several = message.energy_consumed is not None or message.register_kwh is not None
+    elif message.register_kwh is not None:
+        kind, amount, several = "register", message.register_kwh, message.energy_consumed is not None
+    elif message.energy_consumed is not None:
+        kind, amount, several = "interval", message.energy_consumed, False
+    else:
+        raise UnusableReading("none of energyConsumed, registerKwh and powerW is there")
+    if several:
+        raise UnusableReading("more than one of energyConsumed, registerKwh and powerW is there")
+    if not 0 <= amount <= GREATEST[kind]:
+        raise UnusableReading(f"the {kind} value {amount!r} is not between 0 and {GREATEST[kind]:g}")
+    if not 0 < message.device_id < 2**63:
+        raise UnusableReading(f"deviceId {message.device_id} is not a positive 64-bit integer")
+    time_us = _instant_us(message.timestamp, "timestamp")
+    since_us = None if message.since is None else _instant_us(message.since, "since")
+    if since_us is not None and (kind != "interval" or since_us >= time_us):
+        raise UnusableReading("since goes with energyConsumed only, and lies before timestamp")
+    return Reading(
+        message.device_id,
+        time_us // 1000,
+        _key(message, kind, amount, time_us, since_us),
+        kind,
+        float(amount),
+        message.direction,
+        None if since_us is None else since_us // 1000,
+        message.received_at or appended_ms,
+        message.channel or "",
+    )
+
+
+def _key(message: ReadingMessage, kind: Kind, amount: float, time_us: int, since_us: int | None) -> bytes:
+    event_id = message.event_id
+    if event_id is None:
+        direction = message.direction or "import"
+        return derived_event_key(message.device_id, time_us, kind, direction, amount, since_us)
+    if not (0 < len(event_id) <= MAX_EVENT_ID and event_id.isascii() and event_id.isprintable()):
+        raise UnusableReading("eventId is not 1 to 64 printable ASCII characters")
+    return event_key(event_id)
+
+
+def _instant_us(instant: float | str, name: str) -> int:
+    """Return an instant of the wire in microseconds since 1970."""
+    if isinstance(instant, str):
+        try:
+            moment = datetime.fromisoformat(instant)
+        except ValueError:
+            raise UnusableReading(f"{name} {instant[:40]!r} is not an ISO-8601 instant") from None
+        if moment.tzinfo is None:
+            raise UnusableReading(f"{name} {instant[:40]!r} has no offset")
+        time_us = to_ms(moment) * 1000 + moment.microsecond % 1000
+    elif not math.isfinite(instant):
+        raise UnusableReading(f"{name} is not a number")
+    else:
+        time_us = round(instant * (1_000_000 if abs(instant) < SECONDS_BELOW else 1000))
+    if not EARLIEST_MS <= time_us // 1000 < LATEST_MS:
+        raise UnusableReading(f"{name} {instant!r} is not between the years 2000 and 2100")
+    return time_us

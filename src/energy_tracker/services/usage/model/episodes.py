@@ -1,0 +1,62 @@
+"""Episodes: a rule's state about a subject, from the moment it was broken until it is kept again (promise 5)."""
+
+from hashlib import blake2b
+
+import msgspec
+
+from energy_tracker.contracts.readings import Rule
+
+ENDS_BELOW = 0.95
+"""High usage ends below this share of its threshold, so that a use at the threshold does not flutter."""
+
+LATE_MS = 3_600_000
+"""What is older than this when it becomes known is no news: it makes an episode, but no mail."""
+
+
+class Episode(msgspec.Struct, frozen=True):
+    """One episode; `version` counts its transitions. Energies in mJ, instants in ms since 1970."""
+
+    id: str
+    rule: Rule
+    user_id: int
+    device_id: int | None
+    opened_ms: int
+    notify: bool
+    threshold_mj: int | None = None
+    energy_mj: int | None = None
+    ended_ms: int | None = None
+    version: int = 1
+
+    def ended(self, ended_ms: int, *, now_ms: int) -> "Episode":
+        """Return the episode with its end; an end that is known late is no news either."""
+        notify = self.notify and now_ms - ended_ms <= LATE_MS
+        return msgspec.structs.replace(self, ended_ms=ended_ms, version=self.version + 1, notify=notify)
+
+
+def episode_id(rule: Rule, user_id: int, device_id: int | None, opened_ms: int) -> str:
+    """Return the id that an episode always has, whoever finds it."""
+    content = f"{rule}|{user_id}|{device_id}|{opened_ms}"
+    return blake2b(content.encode(), digest_size=12).hexdigest()
+
+
+def open_episode(  # noqa: PLR0913 - what an episode consists of
+    rule: Rule,
+    *,
+    user_id: int,
+    opened_ms: int,
+    now_ms: int,
+    device_id: int | None = None,
+    threshold_mj: int | None = None,
+    energy_mj: int | None = None,
+) -> Episode:
+    """Open an episode; the id follows from rule, subject and start."""
+    return Episode(
+        id=episode_id(rule, user_id, device_id, opened_ms),
+        rule=rule,
+        user_id=user_id,
+        device_id=device_id,
+        opened_ms=opened_ms,
+        notify=now_ms - opened_ms <= LATE_MS,
+        threshold_mj=threshold_mj,
+        energy_mj=energy_mj,
+    )

@@ -1,0 +1,110 @@
+"""Deriving energy: a pure fold over a stream's readings in (time, key) order.
+
+A state says all that the readings so far mean for the next ones. `advance` takes one reading and returns the next state
+and the steps that are settled by it: no later reading changes them. `tail` returns the steps that the last readings
+make for the time being; they give way to what the next reading settles.
+"""
+
+from typing import TypeVar, assert_never
+
+import msgspec
+
+from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR
+from energy_tracker.kit.quantities import held_power_millijoules, kwh_to_millijoules
+from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading
+from energy_tracker.services.usage.model.register import RegisterState, advance_register, register_tail
+from energy_tracker.services.usage.model.steps import Mark, Step
+
+
+class PowerState(msgspec.Struct, frozen=True, gc=False, tag="power", array_like=True):
+    """The last power value."""
+
+    time_ms: int
+    power_w: float
+
+
+class IntervalState(msgspec.Struct, frozen=True, gc=False, tag="interval", array_like=True):
+    """When the last readings were: intervals that end together share the time since the one before them."""
+
+    last_ms: int
+    previous_ms: int | None
+    covered_until_ms: int
+
+
+State = PowerState | IntervalState | RegisterState
+StateT = TypeVar("StateT", PowerState, IntervalState, RegisterState)
+
+
+def advance(state: State | None, reading: Reading, rules: DeviceRules) -> tuple[State, tuple[Step, ...]]:
+    """Take one reading of the counted kind; None is the state before the first."""
+    match reading.kind:
+        case "power":
+            return _advance_power(_as(PowerState, state), reading, rules)
+        case "interval":
+            return _advance_interval(_as(IntervalState, state), reading)
+        case "register":
+            return advance_register(_as(RegisterState, state), reading.time_ms, reading.amount, rules)
+        case _ as never:
+            assert_never(never)
+
+
+def tail(state: State | None, rules: DeviceRules) -> tuple[Step, ...]:
+    """Return what the last readings make for the time being."""
+    if state is None or isinstance(state, IntervalState):
+        return ()
+    if isinstance(state, PowerState):
+        return (_hold(state, state.time_ms + rules.max_hold_ms, Mark.HOLD),)
+    return register_tail(state)
+
+
+def kind_of(state: State) -> Kind:
+    """Return the kind of readings that a state was made by."""
+    if isinstance(state, PowerState):
+        return "power"
+    return "interval" if isinstance(state, IntervalState) else "register"
+
+
+def _as(expected: type[StateT], state: State | None) -> StateT | None:
+    if state is None or isinstance(state, expected):
+        return state
+    message = f"a {type(state).__name__} cannot take this kind of reading"
+    raise TypeError(message)
+
+
+def _hold(state: PowerState, until_ms: int, mark: Mark) -> Step:
+    start = state.time_ms
+    energy_mj = held_power_millijoules(state.power_w, until_ms - start)
+    return Step(start, until_ms, energy_mj, start, mark, state.power_w, state.power_w)
+
+
+def _advance_power(
+    state: PowerState | None, reading: Reading, rules: DeviceRules
+) -> tuple[PowerState, tuple[Step, ...]]:
+    following = PowerState(reading.time_ms, reading.amount)
+    if state is None or state.time_ms == reading.time_ms:
+        return following, ()
+    return following, (_hold(state, min(reading.time_ms, state.time_ms + rules.max_hold_ms), Mark.PLAIN),)
+
+
+def _advance_interval(state: IntervalState | None, reading: Reading) -> tuple[IntervalState, tuple[Step, ...]]:
+    end = reading.time_ms
+    covered_until = state.covered_until_ms if state else None
+    mark = Mark.PLAIN
+    if reading.since_ms is not None:
+        start = reading.since_ms
+    elif state is None:
+        end += -end % MS_PER_QUARTER_HOUR
+        start = end - MS_PER_QUARTER_HOUR
+        mark = Mark.FIRST
+    elif state.last_ms < end:
+        start = state.last_ms
+    elif state.previous_ms is not None:
+        start = state.previous_ms
+    else:
+        end += -end % MS_PER_QUARTER_HOUR
+        start = end - MS_PER_QUARTER_HOUR
+        mark = Mark.FIRST
+    covered_from = start if covered_until is None else min(end, max(start, covered_until))
+    step = Step(start, end, kwh_to_millijoules(reading.amount), covered_from, mark, None, reading.amount)
+    previous = None if state is None else state.last_ms if state.last_ms < reading.time_ms else state.previous_ms
+    return IntervalState(reading.time_ms, previous, max(end, covered_until or end)), (step,)

@@ -1,0 +1,151 @@
+"""High usage: the energy of the last hour of a home, on event time, against a threshold.
+
+The sum is exact: every step counts with the part of it that lies in the hour. It is judged at every full minute that
+the readings pass, and at the newest reading.
+"""
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from energy_tracker.kit.instants import MS_PER_HOUR, MS_PER_MINUTE
+from energy_tracker.services.usage.model.episodes import ENDS_BELOW
+from energy_tracker.services.usage.model.readings import Stream
+from energy_tracker.services.usage.model.steps import Mark, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """The sum went above the threshold (`above`) or fell below the lower mark, at an instant of event time."""
+
+    at_ms: int
+    above: bool
+    energy_mj: int
+
+
+@dataclass(slots=True)
+class _RecentSteps:
+    """The settled steps of one stream that can lie in the hour, by their end, and the tail."""
+
+    by_end: list[Step] = field(default_factory=list)
+    total_mj: int = 0
+    longest_ms: int = 0
+    tail: tuple[Step, ...] = ()
+
+    def add(self, step: Step) -> None:
+        if self.by_end and step.end_ms < self.by_end[-1].end_ms:
+            insort(self.by_end, step, key=_end)
+        else:
+            self.by_end.append(step)
+        self.total_mj += step.energy_mj
+        self.longest_ms = max(self.longest_ms, step.end_ms - step.start_ms)
+
+    def take_back(self, step: Step) -> None:
+        if step in self.by_end:
+            self.by_end.remove(step)
+            self.total_mj -= step.energy_mj
+
+    def last_hour(self, to_ms: int) -> int:
+        """Return the energy in mJ of the hour before an instant, and forget what ended before that hour."""
+        from_ms = to_ms - MS_PER_HOUR
+        gone = bisect_right(self.by_end, from_ms, key=_end)
+        if gone:
+            self.total_mj -= sum(step.energy_mj for step in self.by_end[:gone])
+            del self.by_end[:gone]
+        energy_mj = self.total_mj
+        for step in self.by_end:
+            if step.end_ms >= from_ms + self.longest_ms:
+                break
+            if step.start_ms < from_ms:
+                energy_mj -= step.energy_within(step.start_ms, from_ms)
+        return energy_mj + sum(step.energy_within(from_ms, to_ms) for step in self.tail)
+
+
+def _end(step: Step) -> int:
+    return step.end_ms
+
+
+@dataclass(slots=True)
+class HomeHour:
+    """The last hour of one home; `head_ms` is its newest event time, `above` whether an episode is open."""
+
+    head_ms: int = 0
+    above: bool = False
+    streams: dict[Stream, _RecentSteps] = field(default_factory=dict)
+
+    def energy_mj(self, at_ms: int) -> int:
+        """Return the energy of the hour before an instant that is not before any that was asked for."""
+        return sum(recent.last_hour(at_ms) for recent in self.streams.values())
+
+    def replace(self, stream: Stream, *, settled: Iterable[Step], taken_back: Iterable[Step]) -> None:
+        """Correct the steps of a stream by what late readings changed, as far as they lie in the hour."""
+        recent = self.streams.setdefault(stream, _RecentSteps())
+        horizon_ms = self.head_ms - MS_PER_HOUR
+        for step in taken_back:
+            if step.end_ms > horizon_ms:
+                recent.take_back(_at_its_time(step))
+        for step in settled:
+            if step.end_ms > horizon_ms:
+                recent.add(_at_its_time(step))
+
+    def pass_over(
+        self,
+        news: Iterable[tuple[Stream, Step]],
+        *,
+        tails: Iterable[tuple[Stream, tuple[Step, ...]]],
+        head_ms: int,
+        threshold_mj: int | None,
+    ) -> list[Crossing]:
+        """Take settled steps of the home, with the tails behind them, up to the newest reading; return what was crossed."""
+        crossings: list[Crossing] = []
+        for stream, step in sorted(news, key=lambda new: new[1].end_ms):
+            self._judge_minutes(min(step.end_ms, head_ms), threshold_mj, crossings)
+            recent = self.streams.setdefault(stream, _RecentSteps())
+            recent.tail = ()
+            recent.add(_at_its_time(step))
+        self._judge_minutes(head_ms, threshold_mj, crossings)
+        for stream, tail in tails:
+            self.streams.setdefault(stream, _RecentSteps()).tail = tail
+        self.head_ms = max(self.head_ms, head_ms)
+        self._judge(self.head_ms, threshold_mj, crossings)
+        return crossings
+
+    def grow_older(self, now_ms: int, threshold_mj: int | None) -> list[Crossing]:
+        """Return the end of an open episode once the readings are older than the hour."""
+        crossings: list[Crossing] = []
+        if self.above and now_ms - self.head_ms > MS_PER_HOUR:
+            self._judge(self.head_ms + MS_PER_HOUR, threshold_mj, crossings)
+            if self.above:
+                self.above = False
+                crossings.append(Crossing(self.head_ms + MS_PER_HOUR, above=False, energy_mj=0))
+        return crossings
+
+    def _judge_minutes(self, until_ms: int, threshold_mj: int | None, crossings: list[Crossing]) -> None:
+        """Judge at the full minutes between the newest reading and `until_ms`, at most those of one empty hour."""
+        minute = self.head_ms - self.head_ms % MS_PER_MINUTE + MS_PER_MINUTE
+        if self.head_ms == 0 or (not self.above and minute < until_ms - MS_PER_HOUR):
+            self.head_ms = max(self.head_ms, until_ms - MS_PER_MINUTE)
+            return
+        silent_ms = self.head_ms + MS_PER_HOUR + MS_PER_MINUTE
+        while minute < until_ms and minute <= silent_ms:
+            self._judge(minute, threshold_mj, crossings)
+            self.head_ms = minute
+            minute += MS_PER_MINUTE
+        self.head_ms = max(self.head_ms, until_ms - MS_PER_MINUTE)
+
+    def _judge(self, at_ms: int, threshold_mj: int | None, crossings: list[Crossing]) -> None:
+        energy_mj = self.energy_mj(at_ms)
+        if self.above:
+            if threshold_mj is None or energy_mj < ENDS_BELOW * threshold_mj:
+                self.above = False
+                crossings.append(Crossing(at_ms, above=False, energy_mj=energy_mj))
+        elif threshold_mj is not None and energy_mj > threshold_mj:
+            self.above = True
+            crossings.append(Crossing(at_ms, above=True, energy_mj=energy_mj))
+
+
+def _at_its_time(step: Step) -> Step:
+    """Return a step as high usage counts it: a first interval, whose length nobody said, in one piece at its quarter-hour."""
+    if step.mark is not Mark.FIRST:
+        return step
+    return Step(step.start_ms, step.start_ms, step.energy_mj, step.start_ms, step.mark)
