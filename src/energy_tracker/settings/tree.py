@@ -208,7 +208,7 @@ class UsageSettings(_Section):
 
 
 class SqliteEventLog(_Section):
-    """The event log in the data folder: durable."""
+    """The event log, through which readings go from service to service."""
 
     kind: Literal["sqlite"] = setting(
         "ENERGY_TRACKER_EVENT_LOG",
@@ -329,7 +329,7 @@ class OllamaAdviser(_Section):
 
 
 class SimulationSettings(_Section):
-    """What the simulation sends that ingestion-service can be told to start."""
+    """What the simulation of ingestion-service sends once it is started."""
 
     requests_per_interval: Count = setting(
         "ENERGY_TRACKER_SIMULATION_REQUESTS_PER_INTERVAL", "Readings sent in each interval.", default=10
