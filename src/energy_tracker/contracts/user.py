@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from energy_tracker.kit.wire import PrintableText, WireModel
+from energy_tracker.kit.wire import PrintableText, WireAnswer, WireModel
 
 MAX_ID = 2**63 - 1
 
@@ -31,7 +31,7 @@ class UserBody(WireModel):
     time_zone: Annotated[str, Field(min_length=1, max_length=64, examples=["Europe/Zurich"])] | None = None
 
 
-class UserAnswer(WireModel):
+class UserAnswer(WireAnswer):
     """A user. An `energyAlertingThreshold` (kWh in any hour) of null or 0 never alerts. The version is in the ETag."""
 
     id: int
@@ -44,14 +44,14 @@ class UserAnswer(WireModel):
     time_zone: str
 
 
-class UserPage(WireModel):
+class UserPage(WireAnswer):
     """A page of users in order of id; `next` is the cursor of the following page, or null."""
 
     items: list[UserAnswer]
     next: str | None
 
 
-class UserErasure(WireModel):
+class UserErasure(WireAnswer):
     """What becomes of a deleted user's data; all instants are null while the user exists.
 
     The personal fields are gone at `deletedAt`; devices, readings and alerts within seconds of it, where their services

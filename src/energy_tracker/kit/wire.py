@@ -28,3 +28,9 @@ def _is_printable(text: str) -> str:
 
 PrintableText = Annotated[str, AfterValidator(_is_printable)]
 """Text of one line that is inert in a log, a mail header and a terminal."""
+
+
+class WireAnswer(WireModel):
+    """Base of the answers: a reader ignores fields that a newer service adds."""
+
+    model_config = ConfigDict(extra="ignore")
