@@ -1,0 +1,342 @@
+"""Finding out what a file's columns are, and saying how each was found out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from energy_tracker.contracts.readings import Kind
+from energy_tracker.kit.instants import format_duration, from_ms
+from energy_tracker.services.ingestion.imports import naming
+from energy_tracker.services.ingestion.imports.model import (
+    Declared,
+    FileCannotBeImported,
+    Finding,
+    How,
+    ImportPlan,
+    Stamp,
+    ValueColumn,
+)
+from energy_tracker.services.ingestion.imports.numbers import (
+    DecimalSignCannotBeTold,
+    NotANumber,
+    detect_decimal,
+    is_number,
+    number_reader,
+)
+from energy_tracker.services.ingestion.imports.shape import (
+    KindCannotBeTold,
+    common_period_us,
+    group_points,
+    kind_of_energy,
+)
+from energy_tracker.services.ingestion.imports.table import SEPARATOR_NAMES, Table, indexes_named, read_table
+from energy_tracker.services.ingestion.imports.times import (
+    US_PER_MS,
+    Ambiguous,
+    FormatCannotBeTold,
+    NotATime,
+    TimeDoesNotExist,
+    TimeFormat,
+    TimeReader,
+    detect_format,
+    has_offset,
+)
+from energy_tracker.services.ingestion.imports.units import KILOWATT_HOUR, UNITS, WATT, Unit, unit_in_name, unit_named
+
+_EPOCHS: Final = (TimeFormat.EPOCH_SECONDS, TimeFormat.EPOCH_MILLISECONDS)
+
+
+def detect(head: Sequence[str], declared: Declared, *, user_zone: str, stem: str) -> ImportPlan:
+    """Return how the rows of a file are to be read, from its first lines and what is declared.
+
+    `user_zone` is the zone of times without an offset where none is declared; `stem` is the file's name without its
+    ending, the device's name where no column gives one. Raises `FileCannotBeImported`.
+    """
+    return _Detection(read_table(head, declared.separator), declared, user_zone, stem).plan()
+
+
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    time: int
+    device: int | None
+    type: int | None
+    location: int | None
+    values: tuple[int, ...]
+
+
+class _Detection:
+    """One detection: every step adds what it found to `findings`, in the order in which it is shown."""
+
+    def __init__(self, table: Table, declared: Declared, user_zone: str, stem: str) -> None:
+        self._table = table
+        self._declared = declared
+        self._user_zone = user_zone
+        self._stem = stem
+        self._findings: list[Finding] = []
+
+    def plan(self) -> ImportPlan:
+        table, declared = self._table, self._declared
+        name = SEPARATOR_NAMES.get(table.separator, table.separator)
+        self._found("separator", name, "detected" if declared.separator is None else "declared")
+        self._found("header", "yes" if table.has_header else "no: columns are named by position", "detected")
+        time_index = self._time_column()
+        time_format = self._time_format(time_index)
+        zone = self._zone(time_index, time_format)
+        roles, decimal = self._roles(time_index)
+        unit = self._unit(roles)
+        devices = group_points(self._points(roles, TimeReader(time_format, zone), decimal))
+        kind = self._kind(roles, unit, devices)
+        self._check_unit(unit, kind)
+        stamp = self._stamp(kind, table.names[roles.time])
+        period_us = self._period_us(kind, stamp, common_period_us(devices))
+        if declared.direction is not None:
+            self._found("direction", declared.direction, "declared")
+        return ImportPlan(
+            separator=table.separator,
+            decimal=decimal,
+            header_rows=int(table.has_header),
+            column_names=table.names,
+            time_index=roles.time,
+            time_format=time_format,
+            zone=zone,
+            values=tuple(self._value_column(index, roles) for index in roles.values),
+            device_index=roles.device,
+            type_index=roles.type,
+            location_index=roles.location,
+            unit=unit,
+            kind=kind,
+            direction=declared.direction,
+            stamp=stamp,
+            period_us=period_us,
+            findings=tuple(self._findings),
+        )
+
+    def _found(self, what: str, value: str, how: How, note: str = "") -> None:
+        self._findings.append(Finding(what, value, how, note))
+
+    def _name(self, index: int) -> str:
+        return repr(self._table.names[index])
+
+    def _time_column(self) -> int:
+        table, declared = self._table, self._declared
+        if declared.time_column is not None:
+            index = table.find(declared.time_column, "--time")
+            self._found("time", self._name(index), "declared")
+            return index
+        timed = [index for index in range(len(table.names)) if table.mostly(index, "time")]
+        named = [index for index in indexes_named(table.names, naming.TIME) if index in timed]
+        if not timed or (len(timed) > 1 and not named):
+            found = ", ".join(self._name(index) for index in timed) or "none"
+            message = f"Which column is the time? Columns of times: {found}. Declare --time (and --time-format)."
+            raise FileCannotBeImported(message)
+        index = named[0] if named else timed[0]
+        self._found("time", self._name(index), "detected")
+        return index
+
+    def _time_format(self, index: int) -> TimeFormat:
+        if self._declared.time_format is not None:
+            self._found("time format", self._declared.time_format.value, "declared")
+            return self._declared.time_format
+        try:
+            time_format = detect_format(self._table.cells(index))
+        except FormatCannotBeTold as error:
+            message = f"Column {self._name(index)}: {error}."
+            raise FileCannotBeImported(message) from None
+        self._found("time format", time_format.value, "detected")
+        return time_format
+
+    def _zone(self, index: int, time_format: TimeFormat) -> str | None:
+        if time_format in _EPOCHS or all(has_offset(cell) for cell in self._table.cells(index)):
+            self._found("zone", "UTC" if time_format in _EPOCHS else "every time has its own offset", "detected")
+            return None
+        declared = self._declared.zone
+        zone = declared or self._user_zone
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            message = f"There is no time zone {zone[:60]!r}; zones are named as in Europe/Berlin."
+            raise FileCannotBeImported(message) from None
+        if declared:
+            self._found("zone", zone, "declared")
+        else:
+            self._found("zone", zone, "assumed", "the user's: the times have no offset")
+        return zone
+
+    def _roles(self, time_index: int) -> tuple[_Roles, str]:
+        table, declared = self._table, self._declared
+        free = [index for index in range(len(table.names)) if index != time_index]
+        device = self._device_column(free)
+        described = device is not None
+        type_index = next((i for i in indexes_named(table.names, naming.TYPE) if i in free and described), None)
+        location = next((i for i in indexes_named(table.names, naming.LOCATION) if i in free and described), None)
+        taken = {device, type_index, location}
+        decimal = self._decimal([index for index in free if index not in taken])
+        if declared.value_columns:
+            values = tuple(dict.fromkeys(table.find(column, "--value") for column in declared.value_columns))
+            if time_index in values or device in values:
+                raise FileCannotBeImported("--value names the column that is the time or the device.")
+            self._found("value", ", ".join(self._name(index) for index in values), "declared")
+        else:
+            numeric = [index for index in free if index not in taken and table.mostly(index, "number", decimal)]
+            values = self._value_columns(numeric, one_only=described)
+        return _Roles(time_index, device, type_index, location, values), decimal
+
+    def _device_column(self, free: list[int]) -> int | None:
+        if self._declared.device_column is not None:
+            index = self._table.find(self._declared.device_column, "--device")
+            self._found("device", f"column {self._name(index)}", "declared")
+            return index
+        named = [index for index in indexes_named(self._table.names, naming.DEVICE) if index in free]
+        for index in named:
+            if self._table.cells(index):
+                self._found("device", f"column {self._name(index)}", "detected")
+                return index
+        return None
+
+    def _decimal(self, columns: list[int]) -> str:
+        declared = self._declared.decimal
+        if declared is not None:
+            if declared not in {".", ","}:
+                raise FileCannotBeImported("--decimal takes . or ,")
+            self._found("decimal sign", declared, "declared")
+            return declared
+        try:
+            signs = {detect_decimal(self._table.cells(index)) for index in self._judged(columns)}
+        except DecimalSignCannotBeTold as error:
+            message = f"Decimal sign: {error}."
+            raise FileCannotBeImported(message) from None
+        sign = "," if "," in signs else "."
+        self._found("decimal sign", sign, "detected")
+        return sign
+
+    def _judged(self, columns: list[int]) -> list[int]:
+        """Return the columns whose decimal sign counts: those declared to be values, else all that are left."""
+        declared = self._declared.value_columns
+        return [self._table.find(column, "--value") for column in declared] if declared else columns
+
+    def _value_columns(self, numeric: list[int], *, one_only: bool) -> tuple[int, ...]:
+        names = self._table.names
+        if len(numeric) == 1:
+            self._found("value", self._name(numeric[0]), "detected")
+            return (numeric[0],)
+        with_unit = [index for index in numeric if unit_in_name(names[index]) is not None]
+        units = {unit_in_name(names[index]) for index in with_unit}
+        several = len(with_unit) > 1 and len(units) == 1 and not one_only
+        if len(with_unit) == 1 or several:
+            self._found("value", ", ".join(self._name(index) for index in with_unit), "detected")
+            return tuple(with_unit)
+        found = ", ".join(self._name(index) for index in numeric) or "none"
+        message = f"Which column is the value? Columns of numbers: {found}. Declare --value."
+        raise FileCannotBeImported(message)
+
+    def _value_column(self, index: int, roles: _Roles) -> ValueColumn:
+        name = self._table.names[index]
+        generic = not self._table.has_header or naming.is_generic(name)
+        device = self._stem if generic and len(roles.values) == 1 else name.strip()
+        if roles.device is None:
+            self._found("device", repr(device), "detected", "after the file" if device == self._stem else "the column")
+        return ValueColumn(index, name, device)
+
+    def _unit(self, roles: _Roles) -> Unit:
+        if self._declared.unit is not None:
+            unit = unit_named(self._declared.unit)
+            if unit is None:
+                known = ", ".join(each.symbol for each in UNITS)
+                message = f"--unit {self._declared.unit[:20]!r} is not one of {known}."
+                raise FileCannotBeImported(message)
+            self._found("unit", unit.symbol, "declared")
+            return unit
+        units = {unit_in_name(self._table.names[index]) for index in roles.values}
+        if len(units) > 1:
+            raise FileCannotBeImported("The value columns are in different units: import them one by one with --value.")
+        unit = units.pop()
+        if unit is not None:
+            self._found("unit", unit.symbol, "detected", "from the column's name")
+            return unit
+        powered = self._declared.kind == "power" or (
+            self._declared.kind is None and any(naming.names_power(self._table.names[i]) for i in roles.values)
+        )
+        unit = WATT if powered else KILOWATT_HOUR
+        self._found("unit", unit.symbol, "assumed", "no column's name says one: --unit")
+        return unit
+
+    def _kind(self, roles: _Roles, unit: Unit, devices: dict[str, list[tuple[int, float]]]) -> Kind:
+        if self._declared.kind is not None:
+            self._found("kind", self._declared.kind, "declared")
+            return self._declared.kind
+        if unit.quantity == "power":
+            self._found("kind", "power", "detected", f"from the unit {unit.symbol}")
+            return "power"
+        if any(naming.names_register(self._table.names[index]) for index in roles.values):
+            self._found("kind", "register", "detected", "from the column's name")
+            return "register"
+        try:
+            kind = kind_of_energy(devices)
+        except KindCannotBeTold as error:
+            message = f"Kind: {error}."
+            raise FileCannotBeImported(message) from None
+        self._found("kind", kind, "detected", "from the values")
+        return kind
+
+    def _check_unit(self, unit: Unit, kind: Kind) -> None:
+        if (kind == "power") != (unit.quantity == "power"):
+            message = f"{unit.symbol} is a unit of {unit.quantity}, which does not go with --kind {kind}: check --unit."
+            raise FileCannotBeImported(message)
+
+    def _stamp(self, kind: Kind, time_name: str) -> Stamp:
+        declared = self._declared.stamp
+        if kind == "register":
+            if declared == "start":
+                raise FileCannotBeImported("A register is read at an instant: --stamp start does not apply to it.")
+            return "end"
+        if declared is not None:
+            self._found("stamp", declared, "declared")
+            return declared
+        if kind == "power":
+            return "start"
+        if naming.names_start(time_name):
+            self._found("stamp", "start", "detected", "from the time column's name")
+            return "start"
+        self._found("stamp", "end", "detected", "times are where intervals end, unless --stamp start")
+        return "end"
+
+    def _period_us(self, kind: Kind, stamp: Stamp, common_us: int | None) -> int | None:
+        declared_ms = self._declared.period_ms
+        if kind == "register" or (kind == "power" and stamp == "start"):
+            return None
+        if declared_ms is not None:
+            self._found("period", _duration(declared_ms), "declared")
+            return declared_ms * US_PER_MS
+        if kind == "interval" and stamp == "end":
+            self._found("period", "since the device's previous reading", "detected", "unless --period")
+            return None
+        if common_us is None or common_us % US_PER_MS:
+            raise FileCannotBeImported(
+                "The times are not evenly spaced, so the length of a row's interval is not known: declare --period."
+            )
+        self._found("period", _duration(common_us // US_PER_MS), "detected", "from the spacing of the times")
+        return common_us
+
+    def _points(self, roles: _Roles, times: TimeReader, decimal: str) -> Iterator[tuple[str, int, float]]:
+        read = number_reader(decimal)
+        for row in self._table.rows:
+            if len(row) != len(self._table.names):
+                continue
+            try:
+                instant = times.instant_us(row[roles.time])
+            except (NotATime, TimeDoesNotExist):
+                continue
+            if isinstance(instant, Ambiguous):
+                continue
+            for index in roles.values:
+                device = row[roles.device] if roles.device is not None else str(index)
+                if is_number(row[index], decimal):
+                    try:
+                        yield device, instant, read(row[index])
+                    except NotANumber:
+                        continue
+
+
+def _duration(length_ms: int) -> str:
+    return format_duration(from_ms(length_ms) - from_ms(0))
