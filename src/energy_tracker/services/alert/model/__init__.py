@@ -1,0 +1,1 @@
+"""Episodes and the mails they cause: frozen data and pure functions."""
