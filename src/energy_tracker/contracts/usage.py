@@ -10,7 +10,7 @@ Resolution = Literal["hour", "day", "week", "month"]
 class UsageDevice(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A device in the contract's usage answer.
 
-    `energy_consumed` is kWh imported in the window, null where nothing was read.
+    `energy_consumed` is kWh imported in the window, `energy_exported` kWh exported; null where nothing was read.
     """
 
     id: int
@@ -19,6 +19,7 @@ class UsageDevice(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     location: str
     user_id: int
     energy_consumed: float | None
+    energy_exported: float | None = None
 
 
 class UsageAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -28,11 +29,11 @@ class UsageAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     devices: tuple[UsageDevice, ...]
 
 
-class Bucket(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Energy of `[start, end)` (ISO-8601 with the zone's offset), in kWh.
+class Bucket(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """Energy of `[start, end)` (ISO-8601 in UTC), in kWh.
 
-    `coverage` is the share of the time that was measured or estimated, 0 to 1. Where it is 0 the energies are null,
-    never 0.
+    `coverage` is the share of the whole bucket that was measured or estimated, 0 to 1. Without any reading it is 0 and
+    the energies are null, never 0; a direction that was not measured is null by itself.
     `estimated_kwh` is the part of import and export together that was spread over more than an hour.
     """
 
@@ -53,7 +54,10 @@ class DeviceSeries(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class SeriesAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`GET /api/v1/usage/{userId}/series`; `total` leaves sub-meters out."""
+    """`GET /api/v1/usage/{userId}/series`; `total` leaves sub-meters out.
+
+    `from` and `to` are those that were asked for, rounded outward to quarter-hours; the buckets tile them exactly.
+    """
 
     user_id: int
     time_zone: str

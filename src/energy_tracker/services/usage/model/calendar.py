@@ -33,7 +33,6 @@ SHORTEST_MS: Final[dict[Resolution, int]] = {
 """About the least that lies between two cuts, which bounds how many a range can have."""
 
 _DECEMBER: Final = 12
-_MS_PER_WHOLE_SECOND: Final = 1_000
 
 
 def quarter_hour_end(instant_ms: int) -> int:
@@ -113,7 +112,7 @@ def _hours(zone: tzinfo, start_ms: int, end_ms: int) -> Iterator[int]:
 
 
 def _phases(zone: tzinfo, start_ms: int, end_ms: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the spans in which full hours fall on the same minute of UTC: (start, end, offset modulo an hour), in ms."""
+    """Yield the spans in which full hours keep their minute of UTC: (start, end, offset modulo an hour), in ms."""
     began, phase_ms = start_ms, _phase_ms(zone, start_ms)
     for day_ms in range(start_ms, end_ms, MS_PER_DAY):
         if _phase_ms(zone, day_ms + MS_PER_DAY) == phase_ms:
@@ -127,6 +126,5 @@ def _phases(zone: tzinfo, start_ms: int, end_ms: int) -> Iterator[tuple[int, int
 
 
 def _phase_ms(zone: tzinfo, instant_ms: int) -> int:
-    offset = from_ms(instant_ms).astimezone(zone).utcoffset()
-    assert offset is not None  # an aware datetime has one
-    return int(offset.total_seconds()) * _MS_PER_WHOLE_SECOND % MS_PER_HOUR
+    local = from_ms(instant_ms).astimezone(zone)
+    return (to_ms(local.replace(tzinfo=UTC)) - instant_ms) % MS_PER_HOUR

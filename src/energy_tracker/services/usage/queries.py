@@ -1,0 +1,261 @@
+"""What people and other services ask of usage-service; nothing here changes anything."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
+from energy_tracker.contracts.usage import (
+    LedgerAnswer,
+    ReadingsAnswer,
+    Resolution,
+    SeriesAnswer,
+    UsageAnswer,
+)
+from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR, quarter_hour_start, to_iso
+from energy_tracker.kit.principal import Principal
+from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem, TemporarilyUnavailable
+from energy_tracker.services.usage.answers import read_cursor, series_answer, stored_reading, usage_device, write_cursor
+from energy_tracker.services.usage.model.calendar import (
+    EARLIEST_MS,
+    LATEST_MS,
+    SHORTEST_MS,
+    cut,
+    quarter_hour_end,
+    same_time_days_before,
+)
+from energy_tracker.services.usage.model.homes import periods_of_home
+from energy_tracker.services.usage.model.ledger import balance
+from energy_tracker.services.usage.model.readings import Reading
+from energy_tracker.services.usage.model.series import (
+    Measured,
+    columns_by_device,
+    lay_grid,
+)
+from energy_tracker.services.usage.ports import Directory, IntakeLedger, ReadingQueries
+
+LONGEST_WINDOW_DAYS: Final = 3660
+"""Ten years."""
+
+DEFAULT_SERIES_DAYS: Final = 7
+MOST_BUCKETS: Final = 10_000
+"""A year of hours, with room."""
+
+MOST_BUCKETS_OF_ALL_DEVICES: Final = 200_000
+LARGEST_PAGE: Final = 10_000
+
+
+class UserNotFound(Problem):
+    """Nobody by this id lives here, or no longer."""
+
+    status = 404
+    title = "There is no such user"
+
+
+class DeviceNotFound(Problem):
+    """The user has no device by this id, and never had."""
+
+    status = 404
+    title = "The user has no such device"
+
+
+class RangeNotAcceptable(InvalidRequest):
+    """The range of time is empty, outside of what can be stored, or cut into too many pieces."""
+
+    title = "The range of time is not acceptable"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a long answer: at most `limit` items (1 to 10 000) behind the `next` of the page before."""
+
+    limit: int = 1_000
+    cursor: str | None = None
+
+
+_FIRST_PAGE: Final = Page()
+
+
+class QueryService:
+    """The questions. A directory that is stale still answers: energy does not depend on it being fresh."""
+
+    def __init__(self, *, store: ReadingQueries, directory: Directory, intake: IntakeLedger, clock: Clock) -> None:
+        self._store = store
+        self._directory = directory
+        self._intake = intake
+        self._clock = clock
+
+    async def usage(self, *, principal: Principal, user_id: int, days: int) -> UsageAnswer:
+        """Return what each device used in the last `days` days (1 to 3660), up to the end of this quarter-hour.
+
+        The window begins where the home's clock showed the same time `days` dates ago, in the quarter-hour of that
+        instant. Raises `UserNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
+        """
+        user = self._home(principal, user_id)
+        if not 1 <= days <= LONGEST_WINDOW_DAYS:
+            raise _not_acceptable("days", f"must be from 1 to {LONGEST_WINDOW_DAYS}")
+        now_ms = self._clock.now_ms()
+        start_ms = quarter_hour_start(same_time_days_before(_zone(user), now_ms, days))
+        devices = self._directory.devices_of(user_id)
+        measured = await self._measure(user_id, devices, [start_ms, quarter_hour_end(now_ms)])
+        return UsageAnswer(
+            user_id=user_id,
+            devices=tuple(
+                usage_device(user_id, device, measured.of_device(device.id))
+                for device in devices
+                if measured.shows(device.id)
+            ),
+        )
+
+    async def series(
+        self,
+        *,
+        principal: Principal,
+        user_id: int,
+        resolution: Resolution = "hour",
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        device_ids: Collection[int] = (),
+    ) -> SeriesAnswer:
+        """Return the energy of `[from_ms, to_ms)`, rounded outward to quarter-hours and cut in the home's zone.
+
+        Without an end it is that of this quarter-hour, without a beginning the same time 7 days before the end.
+        `device_ids` picks devices; the total is that of the devices in the answer. Raises `UserNotFound`,
+        `DeviceNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
+        """
+        user = self._home(principal, user_id)
+        zone = _zone(user)
+        devices = self._chosen(user_id, device_ids)
+        end_ms = quarter_hour_end(self._clock.now_ms() if to_ms is None else to_ms)
+        if from_ms is None:
+            from_ms = max(EARLIEST_MS, same_time_days_before(zone, max(end_ms, EARLIEST_MS), DEFAULT_SERIES_DAYS))
+        start_ms = quarter_hour_start(from_ms)
+        check_range(start_ms, end_ms)
+        _check_size(resolution, end_ms - start_ms, len(devices))
+        measured = await self._measure(user_id, devices, cut(zone, resolution, start_ms, end_ms))
+        shown = [device for device in devices if device_ids or measured.shows(device.id)]
+        return series_answer(user, resolution, shown, measured)
+
+    async def readings(
+        self,
+        *,
+        principal: Principal,
+        user_id: int,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        device_ids: Collection[int] = (),
+        page: Page = _FIRST_PAGE,
+    ) -> ReadingsAnswer:
+        """Return a page of the raw readings of `[from_ms, to_ms)`, in order of event time.
+
+        A reading of a device that changed hands belongs to whose it was at its time. Raises `UserNotFound`,
+        `DeviceNotFound`, `RangeNotAcceptable`, `CursorNotUnderstood` and `TemporarilyUnavailable`.
+        """
+        self._home(principal, user_id)
+        devices = self._chosen(user_id, device_ids)
+        if not 1 <= page.limit <= LARGEST_PAGE:
+            raise _not_acceptable("limit", f"must be from 1 to {LARGEST_PAGE}")
+        start_ms, end_ms = EARLIEST_MS if from_ms is None else from_ms, LATEST_MS if to_ms is None else to_ms
+        check_range(start_ms, end_ms)
+        after = None if page.cursor is None else read_cursor(page.cursor)
+        found: list[Reading] = []
+        for period in periods_of_home(devices, user_id, start_ms=start_ms, end_ms=end_ms):
+            if not period.owned or (after is not None and period.end_ms <= after.time_ms):
+                continue
+            found += await self._store.readings(
+                device_ids=sorted(period.owned),
+                from_ms=period.start_ms,
+                to_ms=period.end_ms,
+                after=after,
+                limit=page.limit + 1 - len(found),
+            )
+            if len(found) > page.limit:
+                break
+        items = found[: page.limit]
+        directions = {device.id: device.direction for device in devices}
+        return ReadingsAnswer(
+            items=tuple(stored_reading(reading, directions[reading.device_id]) for reading in items),
+            next=write_cursor(items[-1]) if len(found) > page.limit else None,
+        )
+
+    async def ledger(self) -> LedgerAnswer:
+        """Return where every reading that was ever received is. Raises `TemporarilyUnavailable`.
+
+        The holdings are read first and the log is then asked for what lies beyond their position: a reading that
+        moves meanwhile is counted once.
+        """
+        holdings = await self._store.holdings()
+        ledger = balance(await self._intake.intake(after=holdings.position), holdings)
+        return LedgerAnswer(
+            received=ledger.received,
+            accepted=ledger.accepted,
+            duplicate=ledger.duplicate,
+            rejected=ledger.rejected,
+            stored=ledger.stored,
+            queued=ledger.queued,
+            dead_lettered=ledger.dead_lettered,
+            balanced=ledger.balanced,
+        )
+
+    def _home(self, principal: Principal, user_id: int) -> DirectoryUser:
+        del principal  # the one there is may see every home; grants will be asked here
+        user = self._directory.user(user_id)
+        if user is None or user.deleted:
+            message = f"There is no user {user_id}."
+            raise UserNotFound(message)
+        return user
+
+    def _chosen(self, user_id: int, device_ids: Collection[int]) -> Sequence[DirectoryDevice]:
+        """Return the user's devices, or the chosen ones of them."""
+        devices = self._directory.devices_of(user_id)
+        unknown = set(device_ids) - {device.id for device in devices}
+        if unknown:
+            message = f"User {user_id} has no device {min(unknown)}."
+            raise DeviceNotFound(message)
+        return [device for device in devices if device.id in device_ids] if device_ids else devices
+
+    async def _measure(self, user_id: int, devices: Sequence[DirectoryDevice], boundaries_ms: list[int]) -> Measured:
+        periods = periods_of_home(
+            devices, user_id, start_ms=boundaries_ms[0], end_ms=boundaries_ms[-1], grid_ms=MS_PER_QUARTER_HOUR
+        )
+        grid = lay_grid(boundaries_ms, periods)
+        device_ids = sorted(frozenset().union(*(period.owned for period in periods)))
+        if not device_ids:
+            return Measured(grid, {})
+        sums = await self._store.bucket_sums(device_ids=device_ids, boundaries_ms=grid.cuts_ms)
+        return Measured(grid, columns_by_device(sums, grid))
+
+
+def _zone(user: DirectoryUser) -> tzinfo:
+    try:
+        return ZoneInfo(user.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        message = f"The time zone {user.time_zone[:80]!r} of user {user.id} is not known here."
+        raise TemporarilyUnavailable(message) from None
+
+
+def check_range(start_ms: int, end_ms: int) -> None:
+    """Refuse a range that is empty or outside of what can be stored. Raises `RangeNotAcceptable`."""
+    if start_ms < EARLIEST_MS or end_ms > LATEST_MS:
+        name = "from" if start_ms < EARLIEST_MS else "to"
+        raise _not_acceptable(name, f"must lie between {to_iso(EARLIEST_MS)} and {to_iso(LATEST_MS)}")
+    if start_ms >= end_ms:
+        raise _not_acceptable("to", "must be after `from`")
+
+
+def _check_size(resolution: Resolution, length_ms: int, devices: int) -> None:
+    buckets = length_ms // SHORTEST_MS[resolution]
+    if buckets > MOST_BUCKETS or buckets * devices > MOST_BUCKETS_OF_ALL_DEVICES:
+        detail = (
+            f"is too fine: about {buckets} buckets for each of {devices} devices, where {MOST_BUCKETS} for each and "
+            f"{MOST_BUCKETS_OF_ALL_DEVICES} for all are answered at once; ask for a shorter range, a coarser "
+            "resolution, or fewer devices"
+        )
+        raise _not_acceptable("resolution", detail)
+
+
+def _not_acceptable(parameter: str, detail: str) -> RangeNotAcceptable:
+    return RangeNotAcceptable(f"The parameter `{parameter}` {detail}.", errors=[FieldError(f"?{parameter}", detail)])
