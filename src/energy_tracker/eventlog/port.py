@@ -71,7 +71,8 @@ class EventLog(Protocol):
 
         A batch also ends before the record that would bring it over `READINGS_PER_BATCH` readings, but holds at least
         one record. Starts after the group's committed offset, or after `after` where the consumer keeps its own
-        position with what it derived. Close the iterator to stop. Raises `TemporarilyUnavailable` where the log cannot be read.
+        position with what it derived. Close the iterator to stop. Raises `TemporarilyUnavailable` where the log
+        cannot be read.
         """
 
     async def lag(self, topic: str, *, group: str) -> int:

@@ -86,8 +86,8 @@ class SqliteEventLog:
         except TemporarilyUnavailable as error:
             raise LogUnavailable(error.detail) from error
 
-    def append_within(self, connection: apsw.Connection, topic: str, messages: Sequence[Message]) -> None:
-        """Append messages inside a transaction of the shared writer, from one of its handlers.
+    def append_within(self, connection: apsw.Connection, topic: str, messages: Sequence[Message]) -> int:
+        """Append messages inside a transaction of the shared writer, from one of its handlers; return the last offset.
 
         Consumers wake after the COMMIT.
         """
@@ -95,6 +95,7 @@ class SqliteEventLog:
         values = apsw.carray(tuple(message.value for message in messages))
         connection.execute(sql.APPEND, (topic, self._clock.now_ms(), meta, values))
         self._writer.after_commit(partial(self._announce, topic))
+        return connection.last_insert_rowid()
 
     async def consume(
         self, topic: str, *, group: str, after: int | None = None, limit: int = 1000
