@@ -52,6 +52,7 @@ class Feed(Generic[Entry]):
         self._version = 0
         self._seen_ms: int | None = None
         self._reachable = False
+        self._lock = asyncio.Lock()
 
     @property
     def age_s(self) -> float:
@@ -69,7 +70,8 @@ class Feed(Generic[Entry]):
         Where the service cannot be reached, the copy stays as it is and turns stale.
         """
         try:
-            before = await self._pull_pages()
+            async with self._lock:
+                before = await self._pull_pages()
         except Problem as problem:
             if self._reachable:
                 log.warning("the %s are stale: %s", self._name, problem.detail)
@@ -178,7 +180,7 @@ class Directory:
         return [device for device in self._devices.entries.values() if not device.erased]
 
     def devices_of(self, user_id: int) -> Sequence[DirectoryDevice]:
-        """Return the devices that belong, or ever belonged, to a user, in order of id; retired ones too, not erased ones."""
+        """Return the devices that belong, or ever belonged, to a user, by id; retired ones too, erased ones not."""
         owned = (self._devices.entries[device_id] for device_id in sorted(self._by_user.get(user_id, ())))
         return [device for device in owned if not device.erased]
 

@@ -118,7 +118,7 @@ class ServiceCalls:
                     return _successful(response)
                 retry_after = response.headers.get("retry-after")
             await self.clock.sleep(self.retry.pause_s(attempt, retry_after))
-        raise ServiceUnavailable(f"{self.service} was not asked.")  # noqa: EM102 - only with attempts below 1
+        raise ServiceUnavailable(f"{self.service} was not asked.")
 
     def _unavailable(self, error: Exception) -> ServiceUnavailable:
         return ServiceUnavailable(f"{self.service} does not answer ({type(error).__name__}).")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from energy_tracker.contracts.readings import Direction, Kind
 from energy_tracker.kit.wire import PrintableText, WireAnswer, WireModel
 
 MAX_ID = 2**63 - 1
@@ -22,8 +23,6 @@ DeviceType = Literal[
     "TV",
     "MISC",
 ]
-Kind = Literal["interval", "register", "power"]
-Direction = Literal["import", "export"]
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Duration = Annotated[str, Field(min_length=3, max_length=40, examples=["PT5M"])]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import FieldError, InvalidRequest
+from energy_tracker.kit.text import folded
 
 LOG_RETENTION_DAYS = 7
 DEAD_LETTER_RETENTION_DAYS = 30
@@ -144,11 +145,6 @@ def _ascii_domain(domain: str) -> str:
     if not plain or (len(labels) == 1 and ascii_domain != "localhost") or labels[-1].isdigit():
         raise InvalidEmailAddress("must be one e-mail address; the part after the @ is not a domain")
     return ascii_domain
-
-
-def folded(text: str) -> str:
-    """Return text for comparison without regard to case, in NFC."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def search_key(details: UserDetails) -> str:

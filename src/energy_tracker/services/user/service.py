@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import PreconditionFailed, Problem
-from energy_tracker.services.user.model import NOTHING, Erasure, User, UserDraft, checked_details, folded
+from energy_tracker.kit.text import folded
+from energy_tracker.services.user.model import NOTHING, Erasure, User, UserDraft, checked_details
 from energy_tracker.services.user.ports import UserRepository
 
 log = logging.getLogger(__name__)
