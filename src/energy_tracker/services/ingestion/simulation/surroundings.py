@@ -192,7 +192,7 @@ def sun_on_panel(*, at_ms: int, place: Place, tilt_deg: float) -> float:
     incidence = math.sin(facing) * math.sin(declination) + math.cos(facing) * math.cos(declination) * math.cos(
         hour_angle
     )
-    direct = 1353 * 0.7 ** ((1 / sine_of_height) ** 0.678)
+    direct = 1353 * math.pow(0.7, math.pow(1 / sine_of_height, 0.678))
     return direct * (max(0.0, incidence) + 0.1)
 
 
