@@ -94,7 +94,7 @@ class QueryService:
         The window begins where the home's clock showed the same time `days` dates ago, in the quarter-hour of that
         instant. Raises `UserNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
         """
-        user = self._home(principal, user_id)
+        user = await self._home(principal, user_id)
         if not 1 <= days <= LONGEST_WINDOW_DAYS:
             raise _not_acceptable("days", f"must be from 1 to {LONGEST_WINDOW_DAYS}")
         now_ms = self._clock.now_ms()
@@ -126,9 +126,9 @@ class QueryService:
         `device_ids` picks devices; the total is that of the devices in the answer. Raises `UserNotFound`,
         `DeviceNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
         """
-        user = self._home(principal, user_id)
+        user = await self._home(principal, user_id)
         zone = _zone(user)
-        devices = self._chosen(user_id, device_ids)
+        devices = await self._chosen(user_id, device_ids)
         end_ms = quarter_hour_end(self._clock.now_ms() if to_ms is None else to_ms)
         if from_ms is None:
             from_ms = max(EARLIEST_MS, same_time_days_before(zone, max(end_ms, EARLIEST_MS), DEFAULT_SERIES_DAYS))
@@ -154,8 +154,8 @@ class QueryService:
         A reading of a device that changed hands belongs to whose it was at its time. Raises `UserNotFound`,
         `DeviceNotFound`, `RangeNotAcceptable`, `CursorNotUnderstood` and `TemporarilyUnavailable`.
         """
-        self._home(principal, user_id)
-        devices = self._chosen(user_id, device_ids)
+        await self._home(principal, user_id)
+        devices = await self._chosen(user_id, device_ids)
         if not 1 <= page.limit <= LARGEST_PAGE:
             raise _not_acceptable("limit", f"must be from 1 to {LARGEST_PAGE}")
         start_ms, end_ms = EARLIEST_MS if from_ms is None else from_ms, LATEST_MS if to_ms is None else to_ms
@@ -200,18 +200,29 @@ class QueryService:
             balanced=ledger.balanced,
         )
 
-    def _home(self, principal: Principal, user_id: int) -> DirectoryUser:
+    async def _home(self, principal: Principal, user_id: int) -> DirectoryUser:
         del principal  # the one there is may see every home; grants will be asked here
         user = self._directory.user(user_id)
+        if user is None:
+            await self._directory.refresh()  # who was registered a moment ago is known
+            user = self._directory.user(user_id)
+        if user is None and self._directory.stale:
+            raise _not_known_now()
         if user is None or user.deleted:
             message = f"There is no user {user_id}."
             raise UserNotFound(message)
         return user
 
-    def _chosen(self, user_id: int, device_ids: Collection[int]) -> Sequence[DirectoryDevice]:
+    async def _chosen(self, user_id: int, device_ids: Collection[int]) -> Sequence[DirectoryDevice]:
         """Return the user's devices, or the chosen ones of them."""
         devices = self._directory.devices_of(user_id)
         unknown = set(device_ids) - {device.id for device in devices}
+        if unknown:
+            await self._directory.refresh()
+            devices = self._directory.devices_of(user_id)
+            unknown -= {device.id for device in devices}
+        if unknown and self._directory.stale:
+            raise _not_known_now()
         if unknown:
             message = f"User {user_id} has no device {min(unknown)}."
             raise DeviceNotFound(message)
@@ -255,6 +266,11 @@ def _check_size(resolution: Resolution, length_ms: int, devices: int) -> None:
             "resolution, or fewer devices"
         )
         raise _not_acceptable("resolution", detail)
+
+
+def _not_known_now() -> TemporarilyUnavailable:
+    """Return the answer about whom a stale directory does not know: not that they do not exist."""
+    return TemporarilyUnavailable("The users and devices cannot be asked about now; those known so far are answered.")
 
 
 def _not_acceptable(parameter: str, detail: str) -> RangeNotAcceptable:
