@@ -102,3 +102,46 @@ class LedgerAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     queued: int
     dead_lettered: int
     balanced: bool
+
+
+class ExplainedStep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One step: energy of `[start, end)`, spread evenly, from the amounts of readings (in `unit`), and why.
+
+    `within_kwh` (and `within_mj`, exactly) is the part that lies in the span that was asked for: these add up to the figure.
+    """
+
+    start: str
+    end: str
+    mark: str
+    why: str
+    amount_before: float | None
+    amount: float | None
+    unit: str
+    energy_kwh: float
+    within_kwh: float
+    within_mj: int
+    estimated: bool
+
+
+class ExplainedStream(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One direction (and channel) of a device; `not_counted` are the kinds of its readings that energy is not taken from."""
+
+    direction: str
+    channel: str | None
+    kind: str
+    not_counted: tuple[str, ...]
+    energy_kwh: float
+    steps: tuple[ExplainedStep, ...]
+    readings: tuple[StoredReading, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/usage/{userId}/explain`: the figure of `[from, to)` and what made it."""
+
+    user_id: int
+    device_id: int
+    from_: str = msgspec.field(name="from")
+    to: str
+    import_kwh: float | None
+    export_kwh: float | None
+    streams: tuple[ExplainedStream, ...]

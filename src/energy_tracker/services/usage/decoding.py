@@ -9,7 +9,7 @@ import msgspec
 
 from energy_tracker.contracts.readings import ReadingMessage
 from energy_tracker.eventlog.port import Record
-from energy_tracker.kit.ids import derived_event_key, event_key
+from energy_tracker.kit.ids import derived_event_key, event_id_text, event_key
 from energy_tracker.kit.instants import to_ms
 from energy_tracker.services.usage.model.readings import Kind, Reading
 from energy_tracker.services.usage.ports import DeadLetter
@@ -127,3 +127,19 @@ def _instant_us(instant: float | str, name: str) -> int:
     if not EARLIEST_MS <= time_us // 1000 < LATEST_MS:
         raise UnusableReading(f"{name} {instant!r} is not between the years 2000 and 2100")
     return time_us
+
+
+def to_message(reading: Reading) -> ReadingMessage:
+    """Return a reading as it would be on `energy-usage`."""
+    return ReadingMessage(
+        device_id=reading.device_id,
+        timestamp=reading.time_ms,
+        energy_consumed=reading.amount if reading.kind == "interval" else None,
+        register_kwh=reading.amount if reading.kind == "register" else None,
+        power_w=reading.amount if reading.kind == "power" else None,
+        since=reading.since_ms,
+        direction=reading.direction,
+        event_id=event_id_text(reading.key),
+        received_at=reading.received_ms,
+        channel=reading.channel or None,
+    )

@@ -34,6 +34,9 @@ class Directory(Protocol):
     def devices(self) -> Sequence[DirectoryDevice]:
         """Return all devices that are not erased."""
 
+    async def refresh(self) -> object:
+        """Ask the sources now, for what may be newer than the copy; one that does not answer leaves it as it is."""
+
 
 class ReadingCursor(NamedTuple):
     """Where a page of raw readings ended; the next one starts behind it."""
@@ -44,10 +47,16 @@ class ReadingCursor(NamedTuple):
 
 
 class ReadingQueries(Protocol):
-    """The reading store as questions see it. Raises `kit.problems.TemporarilyUnavailable`, never answers with too little."""
+    """The reading store as questions see it.
+
+    Raises `kit.problems.TemporarilyUnavailable`, never answers with too little.
+    """
 
     async def bucket_sums(self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int]) -> Sequence[BucketSum]:
-        """Return what lies in the buckets between successive boundaries (n + 1 of them, ascending multiples of a quarter-hour)."""
+        """Return what lies in the buckets between successive boundaries.
+
+        There are n + 1 boundaries, ascending multiples of a quarter-hour.
+        """
 
     async def readings(
         self, *, device_ids: Sequence[int], from_ms: int, to_ms: int, after: ReadingCursor | None, limit: int
@@ -62,7 +71,10 @@ class IntakeLedger(Protocol):
     """Ingestion's part of the ledger."""
 
     async def intake(self, *, after: int) -> Intake:
-        """Return the counts, `queued` being what lies in the log beyond the position `after`. Raises `TemporarilyUnavailable`."""
+        """Return the counts, `queued` being what lies in the log beyond the position `after`.
+
+        Raises `TemporarilyUnavailable`.
+        """
 
 
 class DeadLetter(NamedTuple):
@@ -82,6 +94,7 @@ class Outgoing(NamedTuple):
     key: str | None
     value: bytes
     headers: Mapping[str, str]
+    readings: int = 0
 
 
 class Parked(NamedTuple):
@@ -146,7 +159,10 @@ class ReadingStore(ReadingQueries, Protocol):
         """Return the offset of the last record that is in the store, 0 at the beginning."""
 
     async def commit(self, recorded: Recorded) -> None:
-        """Store it all in one transaction. Raises `kit.problems.TemporarilyUnavailable` or `StorageFull`; nothing is stored then."""
+        """Store it all in one transaction.
+
+        Raises `kit.problems.TemporarilyUnavailable` or `StorageFull`; nothing is stored then.
+        """
 
     async def device_states(self, device_ids: Collection[int]) -> dict[int, DeviceState]:
         """Return the states of devices; one without any reading has no heads."""

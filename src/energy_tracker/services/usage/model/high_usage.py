@@ -96,7 +96,7 @@ class HomeHour:
         head_ms: int,
         threshold_mj: int | None,
     ) -> list[Crossing]:
-        """Take settled steps of the home, with the tails behind them, up to the newest reading; return what was crossed."""
+        """Take settled steps of the home, the tails behind them, up to the newest reading; return what was crossed."""
         crossings: list[Crossing] = []
         for stream, step in sorted(news, key=lambda new: new[1].end_ms):
             self._judge_minutes(min(step.end_ms, head_ms), threshold_mj, crossings)
@@ -145,7 +145,7 @@ class HomeHour:
 
 
 def _at_its_time(step: Step) -> Step:
-    """Return a step as high usage counts it: a first interval, whose length nobody said, in one piece at its quarter-hour."""
+    """Return a step as high usage counts it: a first interval, of a length that nobody said, in one piece."""
     if step.mark is not Mark.FIRST:
         return step
     return Step(step.start_ms, step.start_ms, step.energy_mj, step.start_ms, step.mark)

@@ -57,7 +57,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
         return self.end_ms - self.start_ms > ESTIMATED_LONGER_THAN_MS
 
     def energy_within(self, from_ms: int, to_ms: int) -> int:
-        """Return the energy in mJ that lies in `[from_ms, to_ms)`; a step without length lies just before its instant."""
+        """Return the energy in mJ within `[from_ms, to_ms)`; a step without length lies just before its instant."""
         start, end = self.start_ms, self.end_ms
         if start == end:
             return self.energy_mj if from_ms < end <= to_ms else 0
@@ -102,6 +102,11 @@ class QuarterHours(dict[int, list[int]]):
             sums[0] += energy_mj
             sums[1] += estimated_mj
             sums[2] += covered_ms
+
+    def merge(self, other: "QuarterHours") -> None:
+        """Add the changes of another."""
+        for quarter, sums in other.items():
+            self._change(quarter, *sums)
 
     def changes(self) -> list[tuple[int, int, int, int]]:
         """Return (start, energy mJ, estimated mJ, covered ms) of what is not zero, in order of time."""

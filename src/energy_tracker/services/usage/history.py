@@ -1,0 +1,69 @@
+"""Reading a stream's past from the store: pages of readings, and the steps that they make."""
+
+from collections.abc import AsyncIterator
+
+from energy_tracker.services.usage.model.derivation import Checkpoint, Head
+from energy_tracker.services.usage.model.fold import State, advance, tail
+from energy_tracker.services.usage.model.readings import DeviceRules, Reading, Stream, counted_kind, stream_of
+from energy_tracker.services.usage.model.steps import Step
+from energy_tracker.services.usage.ports import ReadingStore
+
+PAGE = 2_000
+_BEFORE_ALL = (-1, b"")
+
+
+async def device_pages(store: ReadingStore, device_id: int) -> AsyncIterator[list[Reading]]:
+    """Yield all readings of a device, in order, in pages."""
+    after = _BEFORE_ALL
+    while page := await store.device_readings(device_id, after=after, limit=PAGE):
+        yield list(page)
+        after = (page[-1].time_ms, page[-1].key)
+
+
+async def stream_readings(
+    store: ReadingStore, stream: Stream, rules: DeviceRules, *, from_ms: int | None
+) -> AsyncIterator[Reading]:
+    """Yield the readings of a stream from an instant on (None: all), in order."""
+    after = _BEFORE_ALL if from_ms is None else (from_ms - 1, b"\xff" * 65)
+    while page := await store.device_readings(stream.device_id, after=after, limit=PAGE):
+        for reading in page:
+            if stream_of(reading, rules) == stream:
+                yield reading
+        after = (page[-1].time_ms, page[-1].key)
+
+
+async def steps_between(
+    store: ReadingStore, stream: Stream, head: Head, rules: DeviceRules, *, from_ms: int, to_ms: int
+) -> AsyncIterator[tuple[Reading | None, Step]]:
+    """Yield the steps of a stream that touch `[from_ms, to_ms)`, each with the reading that settled it.
+
+    The tail's steps come with None.
+    Steps that explain why nothing was added are among them. Intervals that reach back from after the end are found
+    too: their fold goes on to the head.
+    """
+    checkpoint: Checkpoint | None = await store.checkpoint(stream, from_ms)
+    state: State | None = checkpoint.state if checkpoint else None
+    kind = counted_kind(rules.kind, head.present)
+    start = checkpoint.boundary_ms if checkpoint else None
+    async for reading in stream_readings(store, stream, rules, from_ms=start):
+        if reading.kind != kind:
+            continue
+        state, steps = advance(state, reading, rules)
+        for step in steps:
+            if _touches(step, from_ms, to_ms):
+                yield reading, step
+        if reading.time_ms >= to_ms and kind != "interval" and _nothing_held(state):
+            return
+    for step in tail(state, rules):
+        if _touches(step, from_ms, to_ms):
+            yield None, step
+
+
+def _touches(step: Step, from_ms: int, to_ms: int) -> bool:
+    if step.start_ms == step.end_ms:
+        return from_ms <= step.start_ms <= to_ms
+    return step.start_ms < to_ms and step.end_ms > from_ms
+
+
+def _nothing_held(state: State) -> bool:
+    return getattr(state, "held", None) is None

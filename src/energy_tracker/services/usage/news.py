@@ -1,0 +1,79 @@
+"""Telling of episodes: one versioned transition each, and one message in the original's shape per opening."""
+
+import msgspec
+
+from energy_tracker.contracts.readings import AlertMessage, EpisodeTransition
+from energy_tracker.contracts.topics import ENERGY_ALERT_EPISODES, ENERGY_ALERTS, ENERGY_USAGE, dead_letter_topic
+from energy_tracker.eventlog.dead_letter import dead_letter
+from energy_tracker.eventlog.port import Record
+from energy_tracker.kit.instants import MS_PER_MINUTE, to_iso
+from energy_tracker.kit.quantities import millijoules_to_kwh
+from energy_tracker.services.usage.model.episodes import Episode
+from energy_tracker.services.usage.ports import DeadLetter, Directory, Outgoing
+
+
+def bury(dead: DeadLetter, *, now_ms: int) -> Outgoing:
+    """Return the message that keeps what could not be used."""
+    record = Record(ENERGY_USAGE, dead.partition, dead.offset, None, dead.original, {}, now_ms)
+    message = dead_letter(record, reason=dead.reason, now_ms=now_ms, readings=dead.readings)
+    topic = dead_letter_topic(ENERGY_USAGE)
+    return Outgoing(topic, message.key, message.value, message.headers, message.readings)
+
+
+def tell(episode: Episode, directory: Directory) -> list[Outgoing]:
+    """Return the messages about an episode that has just opened or ended."""
+    user = directory.user(episode.user_id)
+    device = None if episode.device_id is None else directory.device(episode.device_id)
+    is_open = episode.ended_ms is None
+    text = _sentence(episode, device.name if device else "")
+    transition = EpisodeTransition(
+        id=episode.id,
+        version=episode.version,
+        user_id=episode.user_id,
+        rule=episode.rule,
+        state="open" if is_open else "ended",
+        opened_at=to_iso(episode.opened_ms),
+        message=text,
+        notify=episode.notify,
+        alerting=user.alerting if user else False,
+        email=user.email if user else None,
+        user_name=f"{user.name} {user.surname}".strip() if user else None,
+        time_zone=user.time_zone if user else None,
+        device_id=episode.device_id,
+        device_name=device.name if device else None,
+        ended_at=None if episode.ended_ms is None else to_iso(episode.ended_ms),
+        threshold_kwh=_kwh(episode.threshold_mj),
+        energy_consumed_kwh=_kwh(episode.energy_mj),
+    )
+    key = str(episode.user_id)
+    messages = [Outgoing(ENERGY_ALERT_EPISODES, key, msgspec.json.encode(transition), {})]
+    if is_open and episode.notify and user is not None and user.alerting and episode.rule == "high-usage":
+        alert = AlertMessage(
+            user_id=user.id,
+            message=text,
+            threshold=_kwh(episode.threshold_mj) or 0.0,
+            energy_consumed=_kwh(episode.energy_mj) or 0.0,
+            email=user.email,
+            id=episode.id,
+            rule=episode.rule,
+            opened_at=to_iso(episode.opened_ms),
+        )
+        messages.append(Outgoing(ENERGY_ALERTS, key, msgspec.json.encode(alert), {}))
+    return messages
+
+
+def _kwh(energy_mj: int | None) -> float | None:
+    return None if energy_mj is None else millijoules_to_kwh(energy_mj)
+
+
+def _sentence(episode: Episode, device_name: str) -> str:
+    if episode.rule == "high-usage":
+        threshold, energy = _kwh(episode.threshold_mj) or 0.0, _kwh(episode.energy_mj) or 0.0
+        if episode.ended_ms is None:
+            return f"The home used {energy:.3f} kWh within an hour, more than the threshold of {threshold:g} kWh."
+        return f"The home's use of an hour is below the threshold of {threshold:g} kWh again."
+    name = device_name or f"Device {episode.device_id}"
+    if episode.ended_ms is None:
+        return f"{name} has sent no reading for longer than it should; expected by {to_iso(episode.opened_ms)}."
+    minutes = max(0, episode.ended_ms - episode.opened_ms) // MS_PER_MINUTE
+    return f"{name} sends readings again, {minutes} minutes after it was expected."

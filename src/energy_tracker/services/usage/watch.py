@@ -1,0 +1,288 @@
+"""Watching homes: which episodes open and end. usage-service owns episodes; they are stored before they are told."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
+from energy_tracker.kit.instants import MS_PER_HOUR
+from energy_tracker.kit.quantities import kwh_to_millijoules
+from energy_tracker.services.usage.history import steps_between
+from energy_tracker.services.usage.model.derivation import Change
+from energy_tracker.services.usage.model.episodes import Episode, open_episode
+from energy_tracker.services.usage.model.fold import tail
+from energy_tracker.services.usage.model.high_usage import Crossing, HomeHour
+from energy_tracker.services.usage.model.readings import DeviceRules, Stream
+from energy_tracker.services.usage.model.steps import Step
+from energy_tracker.services.usage.news import tell
+from energy_tracker.services.usage.ports import Directory, ReadingStore, Recorded, Span
+
+log = logging.getLogger(__name__)
+
+EpisodeSubject = tuple[str, int, int | None]
+
+
+@dataclass(slots=True)
+class HomeWatch:
+    """Keeps the last hour of every home that wants to be warned, and the episodes that are open."""
+
+    store: ReadingStore
+    directory: Directory
+    _hours: dict[int, HomeHour] = field(default_factory=dict)
+    _open: dict[EpisodeSubject, Episode] | None = None
+
+    def reset(self) -> None:
+        """Forget everything; it is read from the store again when it is needed."""
+        self._hours.clear()
+        self._open = None
+
+    def forget(self, user_ids: Collection[int]) -> None:
+        """Forget the last hour of some homes."""
+        for user_id in user_ids:
+            self._hours.pop(user_id, None)
+        self._open = None
+
+    def forget_device(self, device_id: int) -> None:
+        """Forget the last hour of homes that a device has a part in."""
+        streams = {
+            user_id for user_id, hour in self._hours.items() for stream in hour.streams if stream[0] == device_id
+        }
+        self.forget(streams)
+
+    async def load(self, devices: Iterable[DirectoryDevice]) -> None:
+        """Make the last hour of the devices' homes ready, as far as those want to be warned."""
+        await self._load_open()
+        for user_id in {device.user_id for device in devices}:
+            if user_id not in self._hours and _threshold_mj(self.directory.user(user_id)) is not None:
+                self._hours[user_id] = await self._read_hour(user_id)
+
+    def observe(self, turn: Recorded, *, now_ms: int) -> None:
+        """Judge the homes whose readings a turn changes; add to the turn the episodes that open and end."""
+        homes: defaultdict[int, list[tuple[Stream, Change]]] = defaultdict(list)
+        for stream, change in turn.changes:
+            device = self.directory.device(stream.device_id)
+            if device is not None and device.parent_id is None and stream.direction == "import":
+                homes[device.user_id].append((stream, change))
+        for user_id, changes in homes.items():
+            hour = self._hours.get(user_id)
+            if hour is not None:
+                self._observe_home(user_id, hour, changes, turn, now_ms=now_ms)
+        for device_id in {reading.device_id for reading in turn.readings}:
+            self._end_silence(device_id, turn, now_ms=now_ms)
+
+    async def pass_time(self, turn: Recorded, *, now_ms: int, caught_up: bool) -> None:
+        """Add what only time brings: readings older than the hour, devices fallen silent, rules that apply no more."""
+        await self._load_open()
+        for episode in list(self._episodes().values()):
+            if episode.rule == "high-usage":
+                await self.load(self.directory.devices_of(episode.user_id))
+                hour = self._hours.get(episode.user_id)
+                threshold = _threshold_mj(self.directory.user(episode.user_id))
+                if hour is None or threshold is None:
+                    self._end(episode, now_ms, turn, now_ms=now_ms)
+                else:
+                    self._cross(episode.user_id, hour.grow_older(now_ms, threshold), turn, now_ms=now_ms)
+            elif not self._may_be_silent(self.directory.device(episode.device_id or 0)):
+                self._end(episode, now_ms, turn, now_ms=now_ms)
+        if caught_up and not self.directory.stale:
+            await self._find_silent(turn, now_ms=now_ms)
+
+    async def judge_again(self, span: Span, turn: Recorded, *, now_ms: int) -> None:
+        """Judge a stretch of a home's past; add episodes that were missed, without mails, beside those that are known."""
+        user = self.directory.user(span.user_id)
+        threshold = _threshold_mj(user)
+        if user is None or threshold is None:
+            return
+        from_ms = span.from_ms - MS_PER_HOUR
+        hour = HomeHour(head_ms=from_ms)
+        news = [
+            (stream, step)
+            for stream in await self._counted_streams(span.user_id)
+            for step in await self._settled_steps(stream, from_ms=from_ms, to_ms=span.to_ms)
+        ]
+        crossings = hour.pass_over(news, tails=(), head_ms=span.to_ms, threshold_mj=threshold)
+        known = await self.store.episodes(user_id=span.user_id, from_ms=from_ms, to_ms=span.to_ms)
+        begun: Crossing | None = None
+        for crossing in crossings:
+            if crossing.above:
+                begun = crossing
+            elif begun is not None:
+                self._add_past(user, threshold, (begun, crossing), known, turn, now_ms=now_ms)
+                begun = None
+
+    def _add_past(
+        self,
+        user: DirectoryUser,
+        threshold_mj: int,
+        between: tuple[Crossing, Crossing],
+        known: Collection[Episode],
+        turn: Recorded,
+        *,
+        now_ms: int,
+    ) -> None:
+        begin, end = between
+        overlaps = any(
+            episode.rule == "high-usage"
+            and episode.opened_ms < end.at_ms
+            and (episode.ended_ms is None or episode.ended_ms > begin.at_ms)
+            for episode in known
+        )
+        if overlaps:
+            return
+        opened = open_episode(
+            "high-usage",
+            user_id=user.id,
+            opened_ms=begin.at_ms,
+            now_ms=begin.at_ms + 2 * MS_PER_HOUR,
+            threshold_mj=threshold_mj,
+            energy_mj=begin.energy_mj,
+        )
+        for episode in (opened, opened.ended(end.at_ms, now_ms=now_ms)):
+            turn.episodes.append(episode)
+            turn.outgoing += tell(episode, self.directory)
+
+    def _observe_home(
+        self, user_id: int, hour: HomeHour, changes: list[tuple[Stream, Change]], turn: Recorded, *, now_ms: int
+    ) -> None:
+        threshold = _threshold_mj(self.directory.user(user_id))
+        horizon_ms = hour.head_ms - MS_PER_HOUR
+        news: list[tuple[Stream, Step]] = []
+        tails: list[tuple[Stream, tuple[Step, ...]]] = []
+        head_ms = hour.head_ms
+        for stream, change in changes:
+            rules = turn.rules[stream.device_id]
+            if change.taken_back:
+                hour.replace(stream, settled=change.steps, taken_back=change.taken_back)
+            else:
+                news += [(stream, step) for step in change.steps if step.end_ms > horizon_ms]
+            tails.append((stream, tail(change.head.state, rules)))
+            head_ms = max(head_ms, min(change.head.last_ms, now_ms + MS_PER_HOUR))
+            past = [step for step in (*change.taken_back, *change.steps) if step.end_ms <= horizon_ms]
+            if past or stream.device_id in turn.derived_anew:
+                _judge_later(turn, user_id, past, until_ms=horizon_ms)
+        if turn.derived_anew:
+            self._hours.pop(user_id, None)
+        crossings = hour.pass_over(news, tails=tails, head_ms=head_ms, threshold_mj=threshold)
+        self._cross(user_id, crossings, turn, now_ms=now_ms)
+
+    def _cross(self, user_id: int, crossings: Iterable[Crossing], turn: Recorded, *, now_ms: int) -> None:
+        subject: EpisodeSubject = ("high-usage", user_id, None)
+        for crossing in crossings:
+            episode = self._episodes().get(subject)
+            if crossing.above and episode is None:
+                opened = open_episode(
+                    "high-usage",
+                    user_id=user_id,
+                    opened_ms=crossing.at_ms,
+                    now_ms=now_ms,
+                    threshold_mj=_threshold_mj(self.directory.user(user_id)),
+                    energy_mj=crossing.energy_mj,
+                )
+                self._begin(opened, turn)
+            elif not crossing.above and episode is not None:
+                self._end(episode, crossing.at_ms, turn, now_ms=now_ms)
+
+    async def _find_silent(self, turn: Recorded, *, now_ms: int) -> None:
+        for device in self.directory.devices():
+            subject: EpisodeSubject = ("silent-device", device.user_id, device.id)
+            if device.silent_after_ms is None or not self._may_be_silent(device) or subject in self._episodes():
+                continue
+            last_ms = max(await self.store.last_reading_ms(device.id) or 0, device.created_at_ms)
+            if now_ms - last_ms > device.silent_after_ms:
+                opened_ms = last_ms + device.silent_after_ms
+                episode = open_episode(
+                    "silent-device", user_id=device.user_id, device_id=device.id, opened_ms=opened_ms, now_ms=now_ms
+                )
+                self._begin(episode, turn)
+
+    def _end_silence(self, device_id: int, turn: Recorded, *, now_ms: int) -> None:
+        device = self.directory.device(device_id)
+        if device is None:
+            return
+        episode = self._episodes().get(("silent-device", device.user_id, device_id))
+        if episode is None:
+            return
+        newest = max(reading.time_ms for reading in turn.readings if reading.device_id == device_id)
+        if newest >= episode.opened_ms:
+            self._end(episode, min(newest, now_ms), turn, now_ms=now_ms)
+
+    def _may_be_silent(self, device: DirectoryDevice | None) -> bool:
+        if device is None or device.erased or device.retired_at_ms is not None or device.silent_after_ms is None:
+            return False
+        user = self.directory.user(device.user_id)
+        return user is not None and not user.deleted
+
+    def _begin(self, episode: Episode, turn: Recorded) -> None:
+        self._episodes()[(episode.rule, episode.user_id, episode.device_id)] = episode
+        turn.episodes.append(episode)
+        turn.outgoing += tell(episode, self.directory)
+
+    def _end(self, episode: Episode, ended_ms: int, turn: Recorded, *, now_ms: int) -> None:
+        ended = episode.ended(max(ended_ms, episode.opened_ms), now_ms=now_ms)
+        self._episodes().pop((episode.rule, episode.user_id, episode.device_id), None)
+        turn.episodes.append(ended)
+        turn.outgoing += tell(ended, self.directory)
+
+    def _episodes(self) -> dict[EpisodeSubject, Episode]:
+        if self._open is None:
+            message = "the open episodes were not loaded"
+            raise RuntimeError(message)
+        return self._open
+
+    async def _load_open(self) -> None:
+        if self._open is None:
+            stored = await self.store.open_episodes()
+            self._open = {(episode.rule, episode.user_id, episode.device_id): episode for episode in stored}
+
+    async def _counted_streams(self, user_id: int) -> list[Stream]:
+        """Return the streams that count for high usage: import, and no sub-meters."""
+        ids = [device.id for device in self.directory.devices_of(user_id) if device.user_id == user_id]
+        states = await self.store.device_states(ids)
+        return [
+            stream
+            for device_id, state in states.items()
+            for stream in state.heads
+            if stream.direction == "import" and self._is_counted(device_id)
+        ]
+
+    def _is_counted(self, device_id: int) -> bool:
+        device = self.directory.device(device_id)
+        return device is not None and device.parent_id is None
+
+    async def _read_hour(self, user_id: int) -> HomeHour:
+        """Return the last hour of a home as the store has it."""
+        hour = HomeHour(above=("high-usage", user_id, None) in self._episodes())
+        streams = await self._counted_streams(user_id)
+        states = await self.store.device_states({stream.device_id for stream in streams})
+        heads = {stream: states[stream.device_id].heads[stream] for stream in streams}
+        hour.head_ms = max((head.last_ms for head in heads.values()), default=0)
+        for stream, head in heads.items():
+            rules = states[stream.device_id].rules or DeviceRules()
+            settled = await self._settled_steps(stream, from_ms=hour.head_ms - MS_PER_HOUR, to_ms=hour.head_ms + 1)
+            hour.replace(stream, settled=settled, taken_back=())
+            hour.streams[stream].tail = tail(head.state, rules)
+        return hour
+
+    async def _settled_steps(self, stream: Stream, *, from_ms: int, to_ms: int) -> list[Step]:
+        state = (await self.store.device_states([stream.device_id]))[stream.device_id]
+        head, rules = state.heads[stream], state.rules or DeviceRules()
+        return [
+            step
+            async for reading, step in steps_between(self.store, stream, head, rules, from_ms=from_ms, to_ms=to_ms)
+            if reading is not None
+        ]
+
+
+def _threshold_mj(user: DirectoryUser | None) -> int | None:
+    """Return the threshold of a home that wants to be warned; 0 and none are never passed."""
+    if user is None or user.deleted or not user.alerting or not user.energy_alerting_threshold:
+        return None
+    return kwh_to_millijoules(user.energy_alerting_threshold)
+
+
+def _judge_later(turn: Recorded, user_id: int, past: Collection[Step], *, until_ms: int) -> None:
+    from_ms = min((step.start_ms for step in past), default=0)
+    to_ms = max((step.end_ms for step in past), default=until_ms) + MS_PER_HOUR
+    if from_ms:
+        turn.to_judge.append(Span(user_id, from_ms, min(to_ms, until_ms)))

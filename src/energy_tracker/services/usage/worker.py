@@ -1,0 +1,122 @@
+"""The edges of usage-service that nobody calls: the log, the clock and the registry."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+
+from energy_tracker.contracts import topics
+from energy_tracker.eventlog.port import EventLog, Message
+from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.health import PartHealth
+from energy_tracker.services.usage.ports import ReadingStore
+from energy_tracker.services.usage.service import UsageService
+
+log = logging.getLogger(__name__)
+
+CHECK_INTERVAL_S = 10.0
+RETRY_S = 1.0
+_NEWS_AT_ONCE = 500
+
+
+@dataclass
+class UsageWorker:
+    """Runs the flow: consume, record, commit; publish what was decided; look at the time; follow the registry."""
+
+    eventlog: EventLog
+    store: ReadingStore
+    service: UsageService
+    clock: Clock
+    check_interval_s: float = CHECK_INTERVAL_S
+    last_error: str | None = None
+    recorded: int = 0
+    """Readings that this process has stored."""
+    _devices: set[int] = field(default_factory=set)
+    _users: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._registry_news = asyncio.Event()
+
+    async def registry_changed(self, user_ids: Collection[int], device_ids: Collection[int]) -> None:
+        """Take note that the directory has changed."""
+        self._users |= set(user_ids)
+        self._devices |= set(device_ids)
+        self._registry_news.set()
+
+    async def consume(self) -> None:
+        """Record what comes on `energy-usage`, for ever; a store that does not answer makes the log wait."""
+        while True:
+            await self._guarded(self._consume_from_position)
+
+    async def publish(self) -> None:
+        """Append stored news to the log, in order, for ever."""
+        self.service.news.set()
+        while True:
+            await self.service.news.wait()
+            self.service.news.clear()
+            if not await self._guarded(self._publish_waiting):
+                self.service.news.set()
+
+    async def watch_time(self) -> None:
+        """Look every few seconds at what only time brings about."""
+        while True:
+            await self._guarded(self._check)
+            await self.clock.sleep(self.check_interval_s)
+
+    async def follow_registry(self) -> None:
+        """Act on changes of users and devices; at the start on all that may have changed meanwhile."""
+        while not await self._guarded(self.service.follow_registry):
+            pass
+        while True:
+            await self._registry_news.wait()
+            self._registry_news.clear()
+            devices, self._devices = self._devices, set()
+            users, self._users = self._users, set()
+            if not await self._guarded(lambda: self._follow(users, devices)):  # noqa: B023 - called before the loop goes on
+                await self.registry_changed(users, devices)
+
+    async def health(self) -> PartHealth:
+        """Report the lag and the last error of the flow; DOWN while the flow cannot go on."""
+        lag = await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
+        details: dict[str, object] = {"lag": lag}
+        if self.last_error is None:
+            return PartHealth("UP", details)
+        return PartHealth("DOWN", details | {"error": self.last_error})
+
+    async def _consume_from_position(self) -> None:
+        position = await self.store.position()
+        async for batch in self.eventlog.consume(topics.ENERGY_USAGE, group=topics.USAGE_GROUP, after=position):
+            self.recorded += await self.service.record_readings(records=batch.records)
+            await batch.commit()
+            self.last_error = None
+
+    async def _publish_waiting(self) -> None:
+        while waiting := await self.store.outgoing(limit=_NEWS_AT_ONCE):
+            by_topic: dict[str, list[Message]] = {}
+            for _, news in waiting:
+                message = Message(news.key, news.value, news.headers, news.readings)
+                by_topic.setdefault(news.topic, []).append(message)
+            for topic, messages in by_topic.items():
+                await self.eventlog.append(topic, messages)
+            await self.store.forget_outgoing(waiting[-1][0])
+
+    async def _check(self) -> None:
+        lag = await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
+        await self.service.check(caught_up=lag == 0)
+
+    async def _follow(self, users: Collection[int], devices: Collection[int]) -> None:
+        if devices:
+            await self.service.follow_registry(device_ids=devices)
+        if users:
+            await self.service.forget_users(user_ids=users)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do a piece of work; where it fails, say so, wait a little and return False: the worker's outermost loop."""
+        try:
+            await work()
+        except Exception as error:
+            self.last_error = f"{type(error).__name__}: {error}"[:300]
+            log.exception("usage-service could not go on; it tries again in %s s", RETRY_S)
+            await self.clock.sleep(RETRY_S)
+            return False
+        return True
