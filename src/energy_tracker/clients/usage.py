@@ -1,0 +1,67 @@
+"""usage-service's calls, typed."""
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from energy_tracker.clients.http import ServiceCalls, ServiceUnavailable
+from energy_tracker.contracts.usage import LedgerAnswer, ReadingsAnswer, Resolution, SeriesAnswer, UsageAnswer
+from energy_tracker.kit import strict_json
+from energy_tracker.kit.instants import to_iso
+from energy_tracker.kit.problems import Problem
+
+PATH = "/api/v1/usage"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageClient:
+    """Figures as usage-service derives them. Every call raises `RemoteProblem` and `ServiceUnavailable`."""
+
+    calls: ServiceCalls
+
+    async def usage(self, user_id: int, *, days: int = 3) -> UsageAnswer:
+        """Return the kWh of each device in the last `days` days."""
+        return self.calls.struct(UsageAnswer, await self.calls.call("GET", f"/{user_id}", query={"days": days}))
+
+    async def series(
+        self, user_id: int, *, start_ms: int, end_ms: int, resolution: Resolution = "hour", device_id: int | None = None
+    ) -> SeriesAnswer:
+        """Return the buckets of `[start_ms, end_ms)` (ms since 1970), cut in the user's zone; of all devices or one."""
+        query: dict[str, str | int] = {"from": to_iso(start_ms), "to": to_iso(end_ms), "resolution": resolution}
+        if device_id is not None:
+            query["deviceId"] = device_id
+        return self.calls.struct(SeriesAnswer, await self.calls.call("GET", f"/{user_id}/series", query=query))
+
+    async def readings(
+        self,
+        user_id: int,
+        *,
+        device_id: int,
+        start_ms: int,
+        end_ms: int,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> ReadingsAnswer:
+        """Return a page of raw readings in order of event time; `limit` None leaves its size to the service."""
+        query: dict[str, str | int] = {"deviceId": device_id, "from": to_iso(start_ms), "to": to_iso(end_ms)}
+        if limit is not None:
+            query["limit"] = limit
+        if cursor is not None:
+            query["cursor"] = cursor
+        return self.calls.struct(ReadingsAnswer, await self.calls.call("GET", f"/{user_id}/readings", query=query))
+
+    async def explain(self, user_id: int, *, device_id: int, start_ms: int, end_ms: int) -> dict[str, object]:
+        """Return a figure with the readings and steps that made it, as the service words it."""
+        query: dict[str, str | int] = {"deviceId": device_id, "from": to_iso(start_ms), "to": to_iso(end_ms)}
+        response = await self.calls.call("GET", f"/{user_id}/explain", query=query)
+        try:
+            document = strict_json.loads(response.content)
+        except Problem as problem:
+            raise ServiceUnavailable("usage-service answered something that cannot be read.") from problem
+        if not isinstance(document, dict):
+            raise ServiceUnavailable("usage-service answered something that is no explanation.")
+        return cast("dict[str, object]", document)
+
+    async def ledger(self) -> LedgerAnswer:
+        """Return the ledger: what became of everything received, since the beginning of the data."""
+        beside = replace(self.calls, url=self.calls.url.rstrip("/").removesuffix("/usage") + "/ledger")
+        return self.calls.struct(LedgerAnswer, await beside.call("GET"))

@@ -1,0 +1,25 @@
+"""What can be found in the hours of a home: each finding a pure function from the table to zero or more findings."""
+
+from energy_tracker.services.insight.model.facts import Finding
+from energy_tracker.services.insight.model.findings import cooling, devices, home, quality, solar, weeks
+from energy_tracker.services.insight.model.hours import HomeTable
+
+FINDERS = (
+    home.energy_used,
+    home.base_load,
+    devices.large_devices,
+    devices.never_off,
+    weeks.on_for_longer,
+    weeks.on_more_often,
+    weeks.week_against_weeks_before,
+    solar.peaks_into_surplus,
+    cooling.works_harder,
+    quality.poorly_measured,
+)
+"""Every finding there is; a new one is a function in this package and a line here."""
+
+
+def find_all(table: HomeTable) -> tuple[Finding, ...]:
+    """Return everything found, what is at stake most first; what is only said about the measuring comes last."""
+    found = [finding for finder in FINDERS for finding in finder(table)]
+    return tuple(sorted(found, key=lambda finding: -finding.stake_kwh_a_year))
