@@ -51,8 +51,8 @@ class _Group:
 class EmbeddedDoor:
     """Admits readings to the log that it shares a writer with. Make it with `open`.
 
-    A derived id is known from the readings that were accepted but are not stored yet (in memory, read from the log's tail
-    at start) and from the reading store. A reading later than everything that the store can have of its device is new
+    A derived id is known from the readings that were accepted but are not stored yet (in memory, read from the log's
+    tail at start) and from the reading store. A reading later than all that the store can have of its device is new
     without a lookup. An explicit id is kept for 30 days with the digest of its content.
 
     All but the public methods runs in the writer's thread, which alone touches what they share.
@@ -112,7 +112,7 @@ class EmbeddedDoor:
 
     async def ledger(self, *, after: int) -> IngestionLedger:
         """Return the ledger in one snapshot; see `Door.ledger`."""
-        statement = f"SELECT received, accepted, duplicate, rejected, ({log_sql.QUEUED_READINGS}) FROM ledger"  # noqa: S608 - two constants
+        statement = f"SELECT received, accepted, duplicate, rejected, ({log_sql.QUEUED_READINGS}) FROM ledger"
         row = await self._readers.run(lambda connection: connection.execute(statement, (ENERGY_USAGE, after)).get)
         received, accepted, duplicate, rejected, queued = row
         return IngestionLedger(

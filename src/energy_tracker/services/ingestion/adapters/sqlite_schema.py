@@ -22,7 +22,8 @@ CREATE INDEX explicit_id_age ON explicit_id (accepted_ms);
 DIGEST_BYTES = 16
 
 COUNT = """
-UPDATE ledger SET received = received + ?1, accepted = accepted + ?2, duplicate = duplicate + ?3, rejected = rejected + ?4
+UPDATE ledger SET
+    received = received + ?1, accepted = accepted + ?2, duplicate = duplicate + ?3, rejected = rejected + ?4
 """
 
 REMEMBER = """

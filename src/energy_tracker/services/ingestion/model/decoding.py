@@ -11,6 +11,7 @@ import msgspec
 
 from energy_tracker.contracts import ingestion as wire
 from energy_tracker.contracts.ingestion import MAX_BATCH_ITEMS, ReadingBody
+from energy_tracker.contracts.readings import Direction
 from energy_tracker.kit import strict_json
 from energy_tracker.kit.problems import (
     BodyTooLarge,
@@ -53,7 +54,7 @@ _FIELDS: dict[str, tuple[Any, str]] = {
     ),
     "powerW": (wire.PowerW | None, f"must be {_NUMBER} of W from 0 to {wire.MAX_POWER_W:.0f}; {_EXPORT_HINT}"),
     "since": (wire.Instant | None, _INSTANT_RULE),
-    "direction": (wire.Direction | None, 'must be "import" or "export"'),
+    "direction": (Direction | None, 'must be "import" or "export"'),
     "eventId": (wire.EventId | None, "must be 1 to 64 printable ASCII characters"),
     "channel": (wire.Channel | None, "must be 1 to 64 printable ASCII characters"),
 }

@@ -1,0 +1,143 @@
+"""ingestion-service over HTTP."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from energy_tracker.contracts.ingestion import BatchAnswer, IngestionAnswer, IngestionLedger, ReadingBody
+from energy_tracker.kit.principal import Principal
+from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem
+from energy_tracker.kit.web import current_principal, problem_response
+from energy_tracker.services.ingestion.answers import batch_answer, json_answer, single_answer
+from energy_tracker.services.ingestion.documents import BATCH_SCHEMA, ITEMS_PARAMETER, answers, request_body, schema_of
+from energy_tracker.services.ingestion.model.decoding import Decoded, decode_batch, decode_lines, decode_one
+from energy_tracker.services.ingestion.model.readings import InvalidReading
+from energy_tracker.services.ingestion.requests import JSON, NDJSON, media_type, unpacked_body
+from energy_tracker.services.ingestion.service import IngestionService
+
+PREFIX = "/api/v1/ingestion"
+_OFF_THE_LOOP_BYTES = 256_000
+_MAX_INT64 = 2**63 - 1
+
+Asker = Annotated[Principal, Depends(current_principal)]
+Offset = Annotated[int, Query(ge=0, le=_MAX_INT64, description="The consumer's position in `energy-usage`")]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_READING = """
+A reading is on the disk when this answers. It has exactly one of `energyConsumed` (kWh since the device's previous
+reading, or since `since`), `registerKwh` (cumulative) and `powerW`. The same reading again is a `duplicate`; another
+one under the same `eventId` is 409.
+"""
+_BATCH = """
+At most 10 000 readings, as `{"readings": […]}`, a bare array, or NDJSON (`application/x-ndjson`); optionally gzip.
+Each is taken or refused by itself, so that the answer is 202 even where all are refused. `items` lists those that
+were not accepted, with `?items=all` every one.
+"""
+
+
+class IngestionApi:
+    """The calls of ingestion-service, one method each."""
+
+    def __init__(self, service: IngestionService) -> None:
+        self._service = service
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter()
+        router.add_api_route(
+            PREFIX,
+            self.record_reading,
+            summary="Record one reading",
+            description=_READING,
+            status_code=201,
+            responses=answers(201, IngestionAnswer, 400, 409, 410, 413, 415, 422, 429, 503, 507),
+            openapi_extra=request_body({JSON: schema_of(ReadingBody)}),
+            methods=["POST"],
+            response_model=None,
+            tags=["ingestion"],
+        )
+        router.add_api_route(
+            f"{PREFIX}/batch",
+            self.record_readings,
+            summary="Record many readings",
+            description=_BATCH,
+            status_code=202,
+            responses=answers(202, BatchAnswer, 400, 413, 415, 422, 429, 503, 507),
+            openapi_extra=request_body({JSON: BATCH_SCHEMA, NDJSON: {"type": "string"}})
+            | {"parameters": [ITEMS_PARAMETER]},
+            methods=["POST"],
+            response_model=None,
+            tags=["ingestion"],
+        )
+        router.add_api_route(
+            "/actuator/ledger",
+            self.read_ledger,
+            methods=["GET"],
+            summary="What was received ever since, and what waits in the stream",
+            responses=answers(200, IngestionLedger, 422, 503),
+            response_model=None,
+            tags=["actuator"],
+        )
+        return router
+
+    def shortcuts(self) -> Mapping[tuple[str, str], Endpoint]:
+        """Return the calls that every microsecond counts for, to be given to `Shortcut`."""
+        return {("POST", PREFIX): self.record_reading, ("POST", f"{PREFIX}/batch"): self.record_readings}
+
+    async def record_reading(self, request: Request) -> Response:
+        """Record one reading: 201 once it is durable."""
+        media_type(request, JSON)
+        body = await unpacked_body(request)
+        reading: Decoded
+        try:
+            reading = decode_one(body)
+        except InvalidReading as problem:
+            reading = problem
+        candidate, verdict = await self._service.record_reading(principal=current_principal(), reading=reading)
+        return single_answer(candidate, verdict)
+
+    async def record_readings(self, request: Request) -> Response:
+        """Record many readings: 202 once those accepted are durable."""
+        everything = _wants_everything(request)
+        decode = decode_lines if media_type(request, JSON, NDJSON) == NDJSON else decode_batch
+        body = await unpacked_body(request)
+        readings: Sequence[Decoded]
+        readings = await asyncio.to_thread(decode, body) if len(body) > _OFF_THE_LOOP_BYTES else decode(body)
+        receipt = await self._service.record_readings(principal=current_principal(), readings=readings)
+        return batch_answer(receipt, everything=everything)
+
+    async def read_ledger(self, principal: Asker, after: Offset = 0) -> Response:
+        """Return this service's part of the ledger."""
+        return json_answer(await self._service.read_ledger(principal=principal, after=after))
+
+
+class Shortcut:
+    """ASGI middleware: calls a few endpoints directly, without the router's work, which is half of a small request."""
+
+    def __init__(self, app: ASGIApp, *, endpoints: Mapping[tuple[str, str], Endpoint]) -> None:
+        self.app = app
+        self.endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request, or pass it on."""
+        endpoint = self.endpoints.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if endpoint is None:
+            await self.app(scope, receive, send)
+            return
+        try:
+            response = await endpoint(Request(scope, receive))
+        except Problem as problem:
+            response = problem_response(problem)
+        await response(scope, receive, send)
+
+
+def _wants_everything(request: Request) -> bool:
+    if not request.scope["query_string"]:
+        return False
+    wanted = request.query_params.get("items")
+    if wanted not in {None, "all"}:
+        raise InvalidRequest("The query is not valid.", errors=[FieldError("?items", 'can only be "all"')])
+    return wanted == "all"

@@ -1,0 +1,121 @@
+"""What can be done with readings that come in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from energy_tracker.contracts.ingestion import IngestionLedger, SimulationStatus
+from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.principal import Principal
+from energy_tracker.kit.problems import Problem
+from energy_tracker.services.ingestion.model.admission import (
+    DeviceErased,
+    DeviceRetired,
+    EventIdTaken,
+    Refusal,
+    Verdict,
+)
+from energy_tracker.services.ingestion.model.decoding import Decoded
+from energy_tracker.services.ingestion.model.readings import Candidate, judge
+from energy_tracker.services.ingestion.ports import Directory, Door, SimulationControl
+
+Outcome = Candidate | Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of readings: `outcomes` of judging all, and the door's `verdicts` on the candidates among them."""
+
+    outcomes: Sequence[Outcome]
+    verdicts: Sequence[Verdict]
+    accepted: int
+    duplicate: int
+
+    @property
+    def received(self) -> int:
+        """How many readings there were; those neither accepted nor duplicate were rejected."""
+        return len(self.outcomes)
+
+    @property
+    def rejected(self) -> int:
+        """How many were refused, by their content or by the door."""
+        return len(self.outcomes) - self.accepted - self.duplicate
+
+
+class IngestionService:
+    """Takes readings in. Every call raises `TemporarilyUnavailable`, `StorageFull` and `Overloaded`."""
+
+    def __init__(self, *, door: Door, directory: Directory, clock: Clock, simulation: SimulationControl) -> None:
+        self._door = door
+        self._directory = directory
+        self._clock = clock
+        self._simulation = simulation
+
+    async def record_reading(self, *, principal: Principal, reading: Decoded) -> tuple[Candidate, Verdict]:
+        """Take in one reading; return it once it is durable, with `ACCEPTED` or `DUPLICATE`.
+
+        Raises what is wrong with it: `InvalidReading`, `DeviceRetired`, `DeviceErased` or `EventIdTaken`.
+        """
+        del principal  # accounts will say which devices it may speak for
+        outcome = reading if isinstance(reading, Problem) else judge(reading, now_ms=self._clock.now_ms())
+        if not isinstance(outcome, Problem):
+            outcome = self._unless_refused(outcome)
+        if isinstance(outcome, Problem):
+            await self._door.admit((), rejected=1)
+            raise outcome
+        verdict = (await self._door.admit((outcome,)))[0]
+        if verdict is Verdict.CONFLICT:
+            raise conflict(outcome)
+        return outcome, verdict
+
+    async def record_readings(self, *, principal: Principal, readings: Sequence[Decoded]) -> Receipt:
+        """Take in several readings, each by itself; return what became of each once those accepted are durable."""
+        del principal
+        now_ms = self._clock.now_ms()
+        outcomes: list[Outcome] = [
+            reading if isinstance(reading, Problem) else judge(reading, now_ms=now_ms) for reading in readings
+        ]
+        if self._directory.refused():
+            outcomes = [
+                outcome if isinstance(outcome, Problem) else self._unless_refused(outcome) for outcome in outcomes
+            ]
+        candidates = [outcome for outcome in outcomes if not isinstance(outcome, Problem)]
+        verdicts = await self._door.admit(candidates, rejected=len(outcomes) - len(candidates))
+        return Receipt(outcomes, verdicts, verdicts.count(Verdict.ACCEPTED), verdicts.count(Verdict.DUPLICATE))
+
+    async def read_ledger(self, *, principal: Principal, after: int) -> IngestionLedger:
+        """Return what was received ever since, and what lies in the stream above the offset `after`."""
+        del principal
+        return await self._door.ledger(after=after)
+
+    async def start_simulation(self, *, principal: Principal) -> SimulationStatus:
+        """Start the generator. Raises `SimulationAlreadyRunning`."""
+        del principal
+        return await self._simulation.start()
+
+    async def stop_simulation(self, *, principal: Principal) -> SimulationStatus:
+        """Stop the generator. Raises `SimulationNotRunning`."""
+        del principal
+        return await self._simulation.stop()
+
+    async def simulation_status(self, *, principal: Principal) -> SimulationStatus:
+        """Say whether the generator runs."""
+        del principal
+        return await self._simulation.status()
+
+    def _unless_refused(self, candidate: Candidate) -> Outcome:
+        refusal = self._directory.refused().get(candidate.device_id)
+        return candidate if refusal is None else _refused(candidate, refusal)
+
+
+def conflict(candidate: Candidate) -> EventIdTaken:
+    """Return the problem of a reading whose event id belongs to another one."""
+    event_id = candidate.event_id
+    return EventIdTaken(f"Device {candidate.device_id} has another reading with the event id {event_id!r}.")
+
+
+def _refused(candidate: Candidate, refusal: Refusal) -> Outcome:
+    if refusal.from_ms is None:
+        return DeviceErased(f"Device {candidate.device_id} was erased with its data and takes no readings.")
+    if candidate.time_ms < refusal.from_ms:
+        return candidate
+    return DeviceRetired(f"Device {candidate.device_id} was retired before the time of this reading.")

@@ -1,0 +1,53 @@
+"""ingestion-service, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from energy_tracker.eventlog.sqlite import SqliteEventLog
+from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.health import Health
+from energy_tracker.kit.telemetry import Telemetry
+from energy_tracker.kit.web import create_app
+from energy_tracker.services.ingestion.adapters.sqlite import DEFAULT_QUEUE_LIMIT, EmbeddedDoor
+from energy_tracker.services.ingestion.api import IngestionApi, Shortcut
+from energy_tracker.services.ingestion.ports import Directory, KnownReadings, SimulationControl
+from energy_tracker.services.ingestion.requests import BODY_LIMIT_BYTES
+from energy_tracker.services.ingestion.service import IngestionService
+from energy_tracker.storage.sqlite_readers import SqliteReaders
+from energy_tracker.storage.sqlite_writer import SqliteWriter
+
+
+@asynccontextmanager
+async def ingestion_service(  # noqa: PLR0913 - the collaborators, each named
+    *,
+    writer: SqliteWriter,
+    readers: SqliteReaders,
+    log: SqliteEventLog,
+    known_readings: KnownReadings,
+    directory: Directory,
+    clock: Clock,
+    simulation: SimulationControl,
+    queue_limit: int = DEFAULT_QUEUE_LIMIT,
+) -> AsyncIterator[FastAPI]:
+    """Give the application of ingestion-service.
+
+    `writer` and `readers` are those of the event log's file, made with `prepare_log` and `prepare_door`. `queue_limit`
+    is how many readings may wait for usage-service before the door says 429.
+    """
+    door = await EmbeddedDoor.open(writer, readers, log, known_readings, clock=clock, queue_limit=queue_limit)
+    service = IngestionService(door=door, directory=directory, clock=clock, simulation=simulation)
+    api = IngestionApi(service)
+    health = Health({"log": writer.health})
+    app = create_app(
+        "ingestion",
+        description="Takes readings in; what it has answered is on the disk.",
+        health=health,
+        telemetry=Telemetry("ingestion"),
+        body_limit=BODY_LIMIT_BYTES,
+    )
+    app.include_router(api.router())
+    app.user_middleware.append(Middleware(Shortcut, endpoints=api.shortcuts()))
+    yield app
