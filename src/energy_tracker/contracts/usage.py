@@ -145,3 +145,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     import_kwh: float | None
     export_kwh: float | None
     streams: tuple[ExplainedStream, ...]
+
+
+class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`POST /actuator/rebuild`: what was derived again from the raw readings, and how long it took."""
+
+    devices: int
+    readings: int
+    seconds: float

@@ -40,7 +40,7 @@ class Explains(Protocol):
 class Rebuilds(Protocol):
     """Derives every figure again from the raw readings."""
 
-    async def rebuild(self) -> Mapping[str, Any]:
+    async def rebuild(self) -> msgspec.Struct:
         """Return a summary of what was done."""
 
 

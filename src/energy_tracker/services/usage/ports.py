@@ -28,10 +28,10 @@ class Directory(Protocol):
     def devices_of(self, user_id: int) -> Sequence[DirectoryDevice]:
         """Return the devices that belong or once belonged to a user, without erased ones."""
 
-    def users(self) -> Sequence[DirectoryUser]:
+    def users(self) -> Collection[DirectoryUser]:
         """Return all users that are not deleted."""
 
-    def devices(self) -> Sequence[DirectoryDevice]:
+    def devices(self) -> Collection[DirectoryDevice]:
         """Return all devices that are not erased."""
 
     async def refresh(self) -> object:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from energy_tracker.contracts.directory import DirectoryDevice
+from energy_tracker.contracts.usage import RebuildAnswer
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
 from energy_tracker.services.usage.decoding import decode_record, to_message
@@ -38,15 +39,6 @@ from energy_tracker.services.usage.watch import HomeWatch
 log = logging.getLogger(__name__)
 
 CACHED_DEVICES = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class RebuildReport:
-    """What a rebuild has gone through, and how long it took."""
-
-    devices: int
-    readings: int
-    seconds: float
 
 
 @dataclass
@@ -135,14 +127,15 @@ class UsageService:
             if caught_up:
                 await self._judge_the_past()
 
-    async def rebuild(self) -> RebuildReport:
+    async def rebuild(self) -> RebuildAnswer:
         """Derive every figure again from the raw readings."""
         began_ms, devices, readings = self.clock.now_ms(), 0, 0
         for device_id in sorted(await self.store.known_devices()):
             async with self._turn:
                 readings += await self._derive_anew(device_id)
                 devices += 1
-        return RebuildReport(devices, readings, (self.clock.now_ms() - began_ms) / 1000)
+        seconds = (self.clock.now_ms() - began_ms) / 1000
+        return RebuildAnswer(devices=devices, readings=readings, seconds=seconds)
 
     async def _take(self, readings: Sequence[Reading], turn: Recorded, *, offset: int) -> None:
         """Add to a turn what readings change."""

@@ -89,7 +89,7 @@ class HomeWatch:
             await self._find_silent(turn, now_ms=now_ms)
 
     async def judge_again(self, span: Span, turn: Recorded, *, now_ms: int) -> None:
-        """Judge a stretch of a home's past; add episodes that were missed, without mails, beside those that are known."""
+        """Judge a stretch of a home's past; add episodes that were missed, without mails, to those known."""
         user = self.directory.user(span.user_id)
         threshold = _threshold_mj(user)
         if user is None or threshold is None:

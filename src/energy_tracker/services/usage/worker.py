@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
+from energy_tracker.clients.directory import DirectoryChange
 from energy_tracker.contracts import topics
 from energy_tracker.eventlog.port import EventLog, Message
 from energy_tracker.kit.clock import Clock
@@ -37,10 +38,10 @@ class UsageWorker:
     def __post_init__(self) -> None:
         self._registry_news = asyncio.Event()
 
-    async def registry_changed(self, user_ids: Collection[int], device_ids: Collection[int]) -> None:
+    async def registry_changed(self, change: DirectoryChange) -> None:
         """Take note that the directory has changed."""
-        self._users |= set(user_ids)
-        self._devices |= set(device_ids)
+        self._users |= change.users
+        self._devices |= change.devices
         self._registry_news.set()
 
     async def consume(self) -> None:
@@ -73,7 +74,7 @@ class UsageWorker:
             devices, self._devices = self._devices, set()
             users, self._users = self._users, set()
             if not await self._guarded(lambda: self._follow(users, devices)):  # noqa: B023 - called before the loop goes on
-                await self.registry_changed(users, devices)
+                await self.registry_changed(DirectoryChange(frozenset(users), frozenset(devices)))
 
     async def health(self) -> PartHealth:
         """Report the lag and the last error of the flow; DOWN while the flow cannot go on."""
