@@ -12,6 +12,7 @@ MailState = Literal["queued", "sent", "suppressed", "held"]
 MAIL_STATES: tuple[MailState, ...] = ("queued", "sent", "suppressed", "held")
 
 MESSAGE_ID_HOST = "alerts.energy-tracker"
+DIGEST_BYTES = 15  # so that no header that holds a Message-ID has to be folded: some readers stumble over that
 MAX_DOUBLINGS = 20
 
 
@@ -120,7 +121,7 @@ class Settlement:
 
 def message_id(episode_id: str, kind: MailKind) -> str:
     """Return the Message-ID (RFC 5322, section 3.6.4) of an episode's mail: the same for the same mail, always."""
-    digest = blake2b(f"{kind}|{episode_id}".encode(), digest_size=20).hexdigest()
+    digest = blake2b(f"{kind}|{episode_id}".encode(), digest_size=DIGEST_BYTES).hexdigest()
     return f"<{digest}.{kind}@{MESSAGE_ID_HOST}>"
 
 

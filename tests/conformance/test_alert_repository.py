@@ -1,0 +1,243 @@
+"""What every store of episodes and mails promises."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from tests.support.alert import START_MS, database, migrated_template, transition
+from tests.support.clock import VirtualClock
+
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, to_iso
+from energy_tracker.kit.problems import TemporarilyUnavailable
+from energy_tracker.services.alert.adapters.memory import MemoryAlertStore
+from energy_tracker.services.alert.adapters.sql import SqlAlertRepository, SqlMailOutbox
+from energy_tracker.services.alert.model.mails import Mail, MailPolicy, Settlement, message_id
+from energy_tracker.services.alert.model.rules import Change, Withdrawal, changes_of
+from energy_tracker.services.alert.model.transitions import Transition
+from energy_tracker.services.alert.ports import AlertRepository, EpisodeKey, EpisodeQuery, MailOutbox
+
+LEASE_MS = 1_000
+
+
+@dataclass(frozen=True)
+class Store:
+    repository: AlertRepository
+    outbox: MailOutbox
+
+    async def take(self, *transitions: Transition, policy: MailPolicy | None = None) -> list[Change]:
+        known = await self.repository.known_episodes({each.episode_id for each in transitions})
+        changes = changes_of(transitions, known, policy=policy or MailPolicy(), now_ms=START_MS)
+        await self.repository.store(changes, {0: 1})
+        return changes
+
+    async def all_mails(self) -> list[Mail]:
+        return [*reversed(await self.outbox.mails(states=frozenset(), before=None, limit=1000))]
+
+    async def claim(self, now_ms: int = START_MS) -> Mail:
+        mail = await self.outbox.claim(now_ms=now_ms, lease_ms=LEASE_MS)
+        assert mail is not None
+        return mail
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return asyncio.run(migrated_template(tmp_path_factory.mktemp("alert")))
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        memory = MemoryAlertStore()
+        yield Store(memory, memory)
+        return
+    async with database(template, tmp_path / "alert.db") as engine:
+        yield Store(SqlAlertRepository(engine, clock=VirtualClock()), SqlMailOutbox(engine))
+
+
+async def test_an_episode_is_kept_as_it_was_told(store: Store):
+    told = transition(device_id=2**63 - 1, user_id=2**63 - 1, message="Ä\U0001f50c' OR 1=1--")
+    (change,) = await store.take(told)
+    assert await store.repository.episode(told.episode_id) == change.episode
+    assert (await store.repository.known_episodes([told.episode_id]))[told.episode_id].mails == {"opened"}
+    assert await store.repository.episode("another") is None
+    assert await store.repository.known_episodes([]) == {}
+
+
+async def test_ids_that_differ_in_case_or_accents_are_two(store: Store):
+    await store.take(transition("a"), transition("A"))
+    assert await store.repository.count_episodes(user_id=1, states=frozenset()) == 2
+
+
+async def test_an_older_version_changes_nothing(store: Store):
+    await store.take(transition(version=2))
+    (older,) = changes_of([transition()], {}, policy=MailPolicy(), now_ms=START_MS)
+    await store.repository.store([older], {})
+    episode = await store.repository.episode(older.episode.id)
+    assert episode is not None
+    assert episode.state == "ended"
+    assert [mail.kind for mail in await store.all_mails()] == ["ended"]
+
+
+async def test_a_message_id_is_taken_once(store: Store):
+    (change,) = await store.take(transition())
+    again = replace(change, episode=replace(change.episode, version=5))
+    await store.repository.store([again, again], {})
+    assert len(await store.all_mails()) == 1
+
+
+async def test_positions_are_kept_with_the_changes(store: Store):
+    assert await store.repository.positions() == {}
+    await store.repository.store([], {0: 7, 3: 9})
+    await store.repository.store([], {0: 8})
+    assert await store.repository.positions() == {0: 8, 3: 9}
+
+
+async def test_episodes_come_newest_first_in_pages(store: Store):
+    instants = [START_MS + minute * MS_PER_MINUTE for minute in (0, 0, 1, 2, 3)]
+    await store.take(
+        *(transition(f"e{n}", opened_at=to_iso(instant), user_id=n % 2) for n, instant in enumerate(instants))
+    )
+    listed = await store.repository.episodes(EpisodeQuery(limit=3))
+    assert [episode.id for episode in listed] == ["e4", "e3", "e2"]
+    after = EpisodeKey(listed[-1].opened_at_ms, listed[-1].id)
+    assert [each.id for each in await store.repository.episodes(EpisodeQuery(after=after))] == ["e1", "e0"]
+    assert [each.id for each in await store.repository.episodes(EpisodeQuery(user_id=1))] == ["e3", "e1"]
+    assert await store.repository.episodes(EpisodeQuery(user_id=99)) == []
+    assert await store.repository.user_ids(after=0, limit=9) == [1]
+
+
+async def test_states_are_filtered_and_counted(store: Store):
+    await store.take(*(transition(f"e{n}", user_id=n) for n in range(3)), transition("e2", 2, user_id=2))
+    await store.repository.acknowledge("e1", at_ms=5, reminder="seen")
+    for state, expected in (("open", "e0"), ("acknowledged", "e1"), ("ended", "e2")):
+        states = frozenset({state})
+        assert [each.id for each in await store.repository.episodes(EpisodeQuery(states=states))] == [expected]
+        assert await store.repository.count_episodes(user_id=None, states=states) == 1
+    assert await store.repository.count_episodes(user_id=1, states=frozenset({"open", "ended"})) == 0
+    tally = await store.repository.tally()
+    assert tally.episodes == {"open": 1, "acknowledged": 1, "ended": 1}
+    assert tally.mails == {"queued": 4, "sent": 0, "suppressed": 0, "held": 0}
+
+
+async def test_the_first_acknowledgement_stays_and_survives_later_versions(store: Store):
+    await store.take(transition(), policy=MailPolicy(remind_after_ms=5))
+    assert await store.repository.acknowledge("nothing", at_ms=1, reminder="seen") is None
+    for at_ms in (10, 20):
+        episode = await store.repository.acknowledge("high-usage-1-1", at_ms=at_ms, reminder="seen")
+        assert episode is not None
+        assert (episode.state, episode.acknowledged_at_ms) == ("acknowledged", 10)
+    await store.take(transition(version=2, state="open", energy_consumed_kwh=9.0))
+    episode = await store.repository.episode("high-usage-1-1")
+    assert episode is not None
+    assert (episode.acknowledged_at_ms, episode.energy_consumed_kwh) == (10, 9.0)
+    assert [(mail.state, mail.last_error) for mail in await store.all_mails()] == [
+        ("queued", None),
+        ("suppressed", "seen"),
+    ]
+
+
+async def test_a_mail_is_claimed_by_one_until_its_lease_ends(store: Store):
+    await store.take(transition())
+    claimed = await store.claim()
+    assert (claimed.attempts, claimed.next_attempt_at_ms) == (1, START_MS + LEASE_MS)
+    assert await store.outbox.claim(now_ms=START_MS + LEASE_MS - 1, lease_ms=LEASE_MS) is None
+    assert await store.outbox.next_attempt_at_ms() == START_MS + LEASE_MS
+    assert (await store.claim(START_MS + LEASE_MS)).attempts == 2
+
+
+async def test_the_mails_of_an_episode_keep_their_order_and_others_do_not_wait(store: Store):
+    await store.take(transition("a"), transition("b"), transition("a", 2))
+    first, second = await store.claim(), await store.claim()
+    assert [(mail.episode_id, mail.kind) for mail in (first, second)] == [("a", "opened"), ("b", "opened")]
+    assert await store.outbox.claim(now_ms=START_MS, lease_ms=LEASE_MS) is None
+    retry = Settlement(state="queued", at_ms=START_MS, next_attempt_at_ms=START_MS + 500, error="busy")
+    assert await store.outbox.settle(first, retry)
+    assert await store.outbox.next_attempt_at_ms() == START_MS + 500
+    assert (await store.claim(START_MS + 500)).last_error == "busy"
+    assert await store.outbox.settle(first, Settlement(state="sent", at_ms=START_MS + 600))
+    assert (await store.claim(START_MS + 600)).kind == "ended"
+
+
+@pytest.mark.parametrize("state", ["sent", "suppressed", "held"])
+async def test_a_settled_mail_is_not_claimed_again(store: Store, state: str):
+    await store.take(transition())
+    mail = await store.claim()
+    assert await store.outbox.settle(mail, Settlement(state=state, at_ms=START_MS + 1, error="so"))  # type: ignore[arg-type]  # one of the states
+    assert await store.outbox.claim(now_ms=START_MS + MS_PER_DAY, lease_ms=LEASE_MS) is None
+    assert await store.outbox.next_attempt_at_ms() is None
+    (settled,) = await store.all_mails()
+    assert (settled.state, settled.sent_at_ms) == (state, START_MS + 1 if state == "sent" else None)
+    episode = await store.repository.episode(mail.episode_id)
+    assert episode is not None
+    assert episode.sent == (state == "sent")
+
+
+async def test_an_untried_mail_is_withdrawn_and_one_that_was_tried_is_not(store: Store):
+    changes = await store.take(transition("tried"))
+    await store.claim()
+    changes += await store.take(transition("untried"))
+    for change in changes:
+        withdrawal = Withdrawal(change.mails[0].message_id, "overtaken", only_untried=True)
+        newer = Change(replace(change.episode, version=2), withdrawals=(withdrawal,))
+        await store.repository.store([newer], {})
+    assert [(mail.state, mail.last_error) for mail in await store.all_mails()] == [
+        ("queued", None),
+        ("suppressed", "overtaken"),
+    ]
+
+
+async def test_a_withdrawn_mail_is_not_queued_again_by_an_attempt_under_way(store: Store):
+    await store.take(transition(), policy=MailPolicy(remind_after_ms=1))
+    await store.outbox.settle(await store.claim(), Settlement(state="sent", at_ms=START_MS))
+    reminder = await store.claim(START_MS + 1)
+    await store.repository.acknowledge(reminder.episode_id, at_ms=1, reminder="seen")
+    assert not await store.outbox.settle(reminder, Settlement(state="queued", at_ms=START_MS + 2, error="busy"))
+    assert await store.outbox.settle(
+        reminder, Settlement(state="sent", at_ms=START_MS + 2)
+    )  # but what went out, went out
+
+
+async def test_held_mails_are_released_while_they_are_news(store: Store):
+    for number in range(2):
+        await store.take(transition(f"e{number}"))
+        await store.outbox.settle(await store.claim(), Settlement(state="held", at_ms=START_MS))
+    await store.take(transition("e2"))
+    assert await store.outbox.release_held(now_ms=START_MS + 9, oldest_ms=START_MS, reason="old") == 2
+    assert await store.outbox.release_held(now_ms=START_MS + 9, oldest_ms=START_MS, reason="old") == 0
+    held = await store.claim()
+    await store.outbox.settle(held, Settlement(state="held", at_ms=START_MS))
+    assert await store.outbox.release_held(now_ms=START_MS + 9, oldest_ms=START_MS + 1, reason="old") == 0
+    states = {mail.message_id: (mail.state, mail.last_error) for mail in await store.all_mails()}
+    assert states[held.message_id] == ("suppressed", "old")
+    assert states[message_id("e0", "opened")] == ("queued", None)
+
+
+async def test_mails_are_listed_newest_first_in_pages(store: Store):
+    await store.take(*(transition(f"e{number}") for number in range(3)))
+    first = await store.outbox.mails(states=frozenset({"queued"}), before=None, limit=2)
+    rest = await store.outbox.mails(states=frozenset({"queued"}), before=first[-1].id, limit=2)
+    assert [mail.episode_id for mail in (*first, *rest)] == ["e2", "e1", "e0"]
+    assert await store.outbox.mails(states=frozenset({"sent"}), before=None, limit=2) == []
+
+
+async def test_a_user_is_erased_whole(store: Store):
+    await store.take(transition("mine"), transition("theirs", user_id=2))
+    claimed = await store.claim()
+    assert await store.repository.erase_user(1) == 1
+    assert await store.repository.erase_user(1) == 0
+    assert [mail.episode_id for mail in await store.all_mails()] == ["theirs"]
+    assert not await store.outbox.settle(claimed, Settlement(state="sent", at_ms=START_MS))
+    assert await store.repository.user_ids(after=-1, limit=10) == [2]
+
+
+async def test_a_database_takes_all_or_nothing(template: Path, tmp_path: Path):
+    (good,) = changes_of([transition("a")], {}, policy=MailPolicy(), now_ms=START_MS)
+    broken = Change(replace(good.episode, id="b", message=None))  # type: ignore[arg-type]  # what no database takes
+    async with database(template, tmp_path / "alert.db") as engine:
+        repository = SqlAlertRepository(engine, clock=VirtualClock())
+        with pytest.raises(TemporarilyUnavailable):
+            await repository.store([good, broken], {0: 3})
+        assert await repository.episode("a") is None
+        assert await repository.positions() == {}
