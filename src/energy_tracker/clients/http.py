@@ -35,7 +35,8 @@ class RemoteProblem(Problem):
 
     def __init__(self, status: int, document: "ProblemDocument", headers: Mapping[str, str]) -> None:
         kept = {name: headers[name] for name in ("retry-after",) if name in headers}
-        super().__init__(document.detail, errors=document.errors, headers=kept)
+        errors = [FieldError(error.pointer, error.detail) for error in document.errors]
+        super().__init__(document.detail, errors=errors, headers=kept)
         self.status = status  # type: ignore[misc]  # of this class alone, status and title belong to the case
         self.title = document.title  # type: ignore[misc]  # as above
         self._type_uri = document.type
@@ -46,13 +47,20 @@ class RemoteProblem(Problem):
         return self._type_uri
 
 
+class ProblemField(msgspec.Struct):
+    """One of its `errors`."""
+
+    pointer: str = ""
+    detail: str = ""
+
+
 class ProblemDocument(msgspec.Struct):
     """The members of an `application/problem+json` (RFC 9457)."""
 
     type: str = "about:blank"
     title: str = "The request failed"
     detail: str = ""
-    errors: list[FieldError] = []
+    errors: list[ProblemField] = []
 
 
 @dataclass(frozen=True, slots=True)
