@@ -2,8 +2,9 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.contracts.usage import Bucket, DeviceSeries, Resolution, SeriesAnswer, StoredReading, UsageDevice
@@ -14,6 +15,10 @@ from energy_tracker.kit.quantities import MILLIJOULES_PER_KILOWATT_HOUR, millijo
 from energy_tracker.services.usage.model.readings import Reading
 from energy_tracker.services.usage.model.series import Column, Measured, by_bucket, expected_ms, total_column
 from energy_tracker.services.usage.ports import ReadingCursor
+
+_PLACE: Final = re.compile(r"(?P<time_ms>\d{1,15})\.(?P<device_id>\d{1,19})\.(?P<key>(?:[0-9a-f]{2})*)", re.ASCII)
+
+_GREATEST_ID: Final = 2**63 - 1
 
 
 class CursorNotUnderstood(InvalidRequest):
@@ -124,10 +129,11 @@ def read_cursor(cursor: str) -> ReadingCursor:
     """Return the place that a cursor stands for. Raises `CursorNotUnderstood`."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-        time_ms, device_id, key = text.split(".")
-        after = ReadingCursor(int(time_ms), int(device_id), bytes.fromhex(key))
     except (ValueError, binascii.Error):
+        text = ""
+    place = _PLACE.fullmatch(text)
+    if place is None or int(place["device_id"]) > _GREATEST_ID:
         detail = "must be the `next` of a page before, as it was"
         message = f"The cursor {detail}."
-        raise CursorNotUnderstood(message, errors=[FieldError("?cursor", detail)]) from None
-    return after
+        raise CursorNotUnderstood(message, errors=[FieldError("?cursor", detail)])
+    return ReadingCursor(int(place["time_ms"]), int(place["device_id"]), bytes.fromhex(place["key"]))

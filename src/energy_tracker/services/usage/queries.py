@@ -1,12 +1,12 @@
 """What people and other services ask of usage-service; nothing here changes anything."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
+from energy_tracker.contracts.directory import DirectoryUser
 from energy_tracker.contracts.usage import (
     LedgerAnswer,
     ReadingsAnswer,
@@ -27,7 +27,7 @@ from energy_tracker.services.usage.model.calendar import (
     quarter_hour_end,
     same_time_days_before,
 )
-from energy_tracker.services.usage.model.homes import periods_of_home
+from energy_tracker.services.usage.model.homes import Home
 from energy_tracker.services.usage.model.ledger import balance
 from energy_tracker.services.usage.model.readings import Reading
 from energy_tracker.services.usage.model.series import (
@@ -94,18 +94,18 @@ class QueryService:
         The window begins where the home's clock showed the same time `days` dates ago, in the quarter-hour of that
         instant. Raises `UserNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
         """
-        user = await self._home(principal, user_id)
+        user = await self._user(principal, user_id)
         if not 1 <= days <= LONGEST_WINDOW_DAYS:
             raise _not_acceptable("days", f"must be from 1 to {LONGEST_WINDOW_DAYS}")
         now_ms = self._clock.now_ms()
         start_ms = quarter_hour_start(same_time_days_before(_zone(user), now_ms, days))
-        devices = self._directory.devices_of(user_id)
-        measured = await self._measure(user_id, devices, [start_ms, quarter_hour_end(now_ms)])
+        home = await self._home(user_id, ())
+        measured = await self._measure(home, [start_ms, quarter_hour_end(now_ms)])
         return UsageAnswer(
             user_id=user_id,
             devices=tuple(
                 usage_device(user_id, device, measured.of_device(device.id))
-                for device in devices
+                for device in home.chosen
                 if measured.shows(device.id)
             ),
         )
@@ -126,17 +126,17 @@ class QueryService:
         `device_ids` picks devices; the total is that of the devices in the answer. Raises `UserNotFound`,
         `DeviceNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
         """
-        user = await self._home(principal, user_id)
+        user = await self._user(principal, user_id)
         zone = _zone(user)
-        devices = await self._chosen(user_id, device_ids)
+        home = await self._home(user_id, device_ids)
         end_ms = quarter_hour_end(self._clock.now_ms() if to_ms is None else to_ms)
         if from_ms is None:
             from_ms = max(EARLIEST_MS, same_time_days_before(zone, max(end_ms, EARLIEST_MS), DEFAULT_SERIES_DAYS))
         start_ms = quarter_hour_start(from_ms)
         check_range(start_ms, end_ms)
-        _check_size(resolution, end_ms - start_ms, len(devices))
-        measured = await self._measure(user_id, devices, cut(zone, resolution, start_ms, end_ms))
-        shown = [device for device in devices if device_ids or measured.shows(device.id)]
+        _check_size(resolution, end_ms - start_ms, len(home.chosen_ids))
+        measured = await self._measure(home, cut(zone, resolution, start_ms, end_ms))
+        shown = [device for device in home.chosen if device_ids or measured.shows(device.id)]
         return series_answer(user, resolution, shown, measured)
 
     async def readings(
@@ -154,15 +154,15 @@ class QueryService:
         A reading of a device that changed hands belongs to whose it was at its time. Raises `UserNotFound`,
         `DeviceNotFound`, `RangeNotAcceptable`, `CursorNotUnderstood` and `TemporarilyUnavailable`.
         """
-        await self._home(principal, user_id)
-        devices = await self._chosen(user_id, device_ids)
+        await self._user(principal, user_id)
+        home = await self._home(user_id, device_ids)
         if not 1 <= page.limit <= LARGEST_PAGE:
             raise _not_acceptable("limit", f"must be from 1 to {LARGEST_PAGE}")
         start_ms, end_ms = EARLIEST_MS if from_ms is None else from_ms, LATEST_MS if to_ms is None else to_ms
         check_range(start_ms, end_ms)
         after = None if page.cursor is None else read_cursor(page.cursor)
         found: list[Reading] = []
-        for period in periods_of_home(devices, user_id, start_ms=start_ms, end_ms=end_ms):
+        for period in home.periods(start_ms=start_ms, end_ms=end_ms):
             if not period.owned or (after is not None and period.end_ms <= after.time_ms):
                 continue
             found += await self._store.readings(
@@ -175,7 +175,7 @@ class QueryService:
             if len(found) > page.limit:
                 break
         items = found[: page.limit]
-        directions = {device.id: device.direction for device in devices}
+        directions = {device.id: device.direction for device in home.devices}
         return ReadingsAnswer(
             items=tuple(stored_reading(reading, directions[reading.device_id]) for reading in items),
             next=write_cursor(items[-1]) if len(found) > page.limit else None,
@@ -200,7 +200,7 @@ class QueryService:
             balanced=ledger.balanced,
         )
 
-    async def _home(self, principal: Principal, user_id: int) -> DirectoryUser:
+    async def _user(self, principal: Principal, user_id: int) -> DirectoryUser:
         del principal  # the one there is may see every home; grants will be asked here
         user = self._directory.user(user_id)
         if user is None:
@@ -213,8 +213,8 @@ class QueryService:
             raise UserNotFound(message)
         return user
 
-    async def _chosen(self, user_id: int, device_ids: Collection[int]) -> Sequence[DirectoryDevice]:
-        """Return the user's devices, or the chosen ones of them."""
+    async def _home(self, user_id: int, device_ids: Collection[int]) -> Home:
+        """Return the user's home, with all its devices or with the chosen ones in view."""
         devices = self._directory.devices_of(user_id)
         unknown = set(device_ids) - {device.id for device in devices}
         if unknown:
@@ -226,12 +226,10 @@ class QueryService:
         if unknown:
             message = f"User {user_id} has no device {min(unknown)}."
             raise DeviceNotFound(message)
-        return [device for device in devices if device.id in device_ids] if device_ids else devices
+        return Home(user_id, devices, frozenset(device_ids or (device.id for device in devices)))
 
-    async def _measure(self, user_id: int, devices: Sequence[DirectoryDevice], boundaries_ms: list[int]) -> Measured:
-        periods = periods_of_home(
-            devices, user_id, start_ms=boundaries_ms[0], end_ms=boundaries_ms[-1], grid_ms=MS_PER_QUARTER_HOUR
-        )
+    async def _measure(self, home: Home, boundaries_ms: list[int]) -> Measured:
+        periods = home.periods(start_ms=boundaries_ms[0], end_ms=boundaries_ms[-1], grid_ms=MS_PER_QUARTER_HOUR)
         grid = lay_grid(boundaries_ms, periods)
         device_ids = sorted(frozenset().union(*(period.owned for period in periods)))
         if not device_ids:

@@ -1,6 +1,7 @@
 """Which devices make up a home, and when: a device may change hands, become a sub-meter, or retire."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -20,34 +21,45 @@ class Period(NamedTuple):
     """What is owned and not retired: readings are to be expected of it."""
 
 
-def periods_of_home(
-    devices: Collection[DirectoryDevice], user_id: int, *, start_ms: int, end_ms: int, grid_ms: int = 1
-) -> list[Period]:
-    """Return how a home is made up over `[start_ms, end_ms)`, in order of time, without gaps.
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The devices that a user has or had, and which of them are asked about."""
 
-    `devices` are those in question; a parent among them covers its sub-meters, also over several steps. A change
-    counts from the start of the span of `grid_ms` that it falls into.
-    """
-    changes = {start_ms, end_ms}
-    for device in devices:
-        for instant_ms in (device.retired_at_ms, *(assignment.from_ms for assignment in device.assignments)):
-            if instant_ms is not None and start_ms < (floored_ms := _floored(instant_ms, grid_ms)) < end_ms:
-                changes.add(floored_ms)
-    edges = sorted(changes)
-    return [_period(devices, user_id, start, end, grid_ms) for start, end in pairwise(edges)]
+    user_id: int
+    devices: Sequence[DirectoryDevice]
+    chosen_ids: frozenset[int]
 
+    @property
+    def chosen(self) -> list[DirectoryDevice]:
+        """The devices that are asked about."""
+        return [device for device in self.devices if device.id in self.chosen_ids]
 
-def _period(devices: Collection[DirectoryDevice], user_id: int, start_ms: int, end_ms: int, grid_ms: int) -> Period:
-    owned: dict[int, int | None] = {}
-    retired: set[int] = set()
-    for device in devices:
-        assignment = _assignment_at(device, start_ms, grid_ms)
-        if assignment.user_id == user_id:
-            owned[device.id] = assignment.parent_id
-        if device.retired_at_ms is not None and _floored(device.retired_at_ms, grid_ms) <= start_ms:
-            retired.add(device.id)
-    counted = frozenset(device_id for device_id in owned if not _is_sub_meter(device_id, owned, retired))
-    return Period(start_ms, end_ms, frozenset(owned), counted, frozenset(owned) - retired)
+    def periods(self, *, start_ms: int, end_ms: int, grid_ms: int = 1) -> list[Period]:
+        """Return what the home was made of over `[start_ms, end_ms)`, in order of time, without gaps.
+
+        Only what is asked about is in it: there, a sub-meter counts whose parents are not. A change counts from the
+        start of the span of `grid_ms` that it falls into.
+        """
+        edges = {start_ms, end_ms}
+        for device in self.devices:
+            for instant_ms in (device.retired_at_ms, *(assignment.from_ms for assignment in device.assignments)):
+                if instant_ms is not None and start_ms < (floored_ms := _floored(instant_ms, grid_ms)) < end_ms:
+                    edges.add(floored_ms)
+        return [self._period(start, end, grid_ms) for start, end in pairwise(sorted(edges))]
+
+    def _period(self, start_ms: int, end_ms: int, grid_ms: int) -> Period:
+        parents: dict[int, int | None] = {}
+        retired: set[int] = set()
+        for device in self.devices:
+            assignment = _assignment_at(device, start_ms, grid_ms)
+            if assignment.user_id == self.user_id:
+                parents[device.id] = assignment.parent_id
+            if device.retired_at_ms is not None and _floored(device.retired_at_ms, grid_ms) <= start_ms:
+                retired.add(device.id)
+        owned = self.chosen_ids & parents.keys()
+        in_use = owned - retired
+        counted = frozenset(device_id for device_id in owned if not _is_below(device_id, in_use, parents))
+        return Period(start_ms, end_ms, owned, counted, in_use)
 
 
 def _assignment_at(device: DirectoryDevice, instant_ms: int, grid_ms: int) -> Assignment:
@@ -61,12 +73,12 @@ def _assignment_at(device: DirectoryDevice, instant_ms: int, grid_ms: int) -> As
     return assignments[0]
 
 
-def _is_sub_meter(device_id: int, parents: Mapping[int, int | None], retired: Collection[int]) -> bool:
-    """Tell whether a device in use stands above this one; a circle of parents ends the search."""
+def _is_below(device_id: int, others: Collection[int], parents: Mapping[int, int | None]) -> bool:
+    """Tell whether a device is a sub-meter of one of the others, over any number of steps; a circle ends the search."""
     seen = {device_id}
     parent = parents.get(device_id)
     while parent is not None and parent not in seen:
-        if parent in parents and parent not in retired:
+        if parent in others:
             return True
         seen.add(parent)
         parent = parents.get(parent)
