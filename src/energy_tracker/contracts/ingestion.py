@@ -29,7 +29,8 @@ class ReadingBody(
 
     `energy_consumed` is kWh since the device's previous reading, or since `since`; `register_kwh` is cumulative;
     `power_w` holds until the next reading. `direction` is `import` where it is absent, unless the device says
-    otherwise. Without an `event_id` the reading gets one that its content decides.
+    otherwise. `channel` names one of several meters in a device. Without an `event_id` the reading gets one that its
+    content decides.
     """
 
     device_id: DeviceId

@@ -5,7 +5,6 @@ section 5.8), else the text in ASCII. A UUIDv8 has a byte above 0x7F, so the two
 """
 
 import re
-import uuid
 from hashlib import blake2b
 
 _UUID8 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
@@ -13,14 +12,23 @@ _UUID_BYTES = 16
 _UUID_TEXT = 36
 
 
-def derived_event_key(
-    device_id: int, instant_us: int, kind: str, direction: str, amount: float, since_us: int | None
+def derived_event_key(  # noqa: PLR0913, PLR0917 - the canonical content of a reading has these parts
+    device_id: int,
+    instant_us: int,
+    kind: str,
+    direction: str,
+    amount: float,
+    since_us: int | None,
+    channel: str | None = None,
 ) -> bytes:
     """Return the key of a reading that came without an event id: the same content gives the same key.
 
-    `instant_us` and `since_us` are microseconds since 1970; `amount` is in the kind's own unit (kWh or W).
+    `instant_us` and `since_us` are microseconds since 1970; `amount` is in the kind's own unit (kWh or W);
+    -0 counts as 0, and an empty channel as none.
     """
-    content = f"{device_id}|{instant_us}|{kind}|{direction}|{float(amount)!r}|{since_us}"
+    content = f"{device_id}|{instant_us}|{kind}|{direction}|{amount + 0.0!r}|{since_us}"
+    if channel:
+        content = f"{content}|{channel}"
     digest = bytearray(blake2b(content.encode(), digest_size=_UUID_BYTES).digest())
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
@@ -30,12 +38,13 @@ def derived_event_key(
 def event_key(event_id: str) -> bytes:
     """Return the key of an event id of 1 to 64 printable ASCII characters."""
     if len(event_id) == _UUID_TEXT and _UUID8.fullmatch(event_id):
-        return uuid.UUID(event_id).bytes
+        return bytes.fromhex(event_id.replace("-", ""))
     return event_id.encode("ascii")
 
 
 def event_id_text(key: bytes) -> str:
     """Return the event id of a key, as it is on the wire."""
     if len(key) == _UUID_BYTES and key[8] & 0x80:
-        return str(uuid.UUID(bytes=key))
+        digits = key.hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
     return key.decode("ascii")

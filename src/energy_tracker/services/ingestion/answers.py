@@ -5,10 +5,18 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from energy_tracker.contracts.ingestion import BatchAnswer, BatchItem, IngestionAnswer, ItemStatus
+from energy_tracker.contracts.ingestion import (
+    BatchAnswer,
+    BatchItem,
+    IngestionAnswer,
+    ItemStatus,
+    ShellyAnswer,
+    ShellyItem,
+)
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.ingestion.model.admission import Verdict
 from energy_tracker.services.ingestion.model.readings import Candidate
+from energy_tracker.services.ingestion.model.shelly import ShellyMeasurement
 from energy_tracker.services.ingestion.service import Receipt, conflict
 
 _encode = msgspec.json.Encoder().encode
@@ -50,6 +58,28 @@ def _items(receipt: Receipt, *, everything: bool) -> Sequence[BatchItem]:
         if everything or status != "accepted":
             items.append(BatchItem(index=index, status=status, event_id=event_id, problem=problem))
     return items
+
+
+def shelly_answer(measurements: Sequence[ShellyMeasurement], receipt: Receipt) -> Response:
+    """Return the answer to a Shelly's status. Raises the first problem where nothing of it was recorded."""
+    verdicts = iter(receipt.verdicts)
+    items: list[ShellyItem] = []
+    for measurement, outcome in zip(measurements, receipt.outcomes, strict=True):
+        verdict = None if isinstance(outcome, Problem) else next(verdicts)
+        status, event_id, problem = item_of(outcome, verdict)
+        items.append(
+            ShellyItem(
+                channel=measurement.channel,
+                kind=measurement.kind,
+                direction=measurement.direction,
+                status=status,
+                event_id=event_id,
+                problem=problem,
+            )
+        )
+    if receipt.rejected == receipt.received:
+        raise next(outcome for outcome in receipt.outcomes if isinstance(outcome, Problem))
+    return json_answer(ShellyAnswer(items=tuple(items)), 201)
 
 
 def item_of(

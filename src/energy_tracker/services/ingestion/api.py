@@ -4,14 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from energy_tracker.contracts.ingestion import BatchAnswer, IngestionAnswer, IngestionLedger, ReadingBody
+from energy_tracker.contracts.ingestion import (
+    BatchAnswer,
+    IngestionAnswer,
+    IngestionLedger,
+    ReadingBody,
+    ShellyAnswer,
+    SimulationStatus,
+)
+from energy_tracker.kit import strict_json
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem
-from energy_tracker.kit.web import current_principal, problem_response
-from energy_tracker.services.ingestion.answers import batch_answer, json_answer, single_answer
+from energy_tracker.kit.web import current_principal, parse_id, problem_response
+from energy_tracker.services.ingestion.answers import batch_answer, json_answer, shelly_answer, single_answer
 from energy_tracker.services.ingestion.documents import BATCH_SCHEMA, ITEMS_PARAMETER, answers, request_body, schema_of
 from energy_tracker.services.ingestion.model.decoding import Decoded, decode_batch, decode_lines, decode_one
 from energy_tracker.services.ingestion.model.readings import InvalidReading
@@ -36,6 +44,30 @@ At most 10 000 readings, as `{"readings": […]}`, a bare array, or NDJSON (`app
 Each is taken or refused by itself, so that the answer is 202 even where all are refused. `items` lists those that
 were not accepted, with `?items=all` every one.
 """
+
+
+_SHELLY = """
+The status of a first generation device (`/status`) or of a later one (`Shelly.GetStatus`, one component, or the message
+`NotifyStatus`). Each meter in it is a channel of the device and gives its register, or its power where it has none. The
+time is the device's own where that is plausible. 422 where nothing in it can be recorded.
+"""
+
+
+class DeviceNotFound(Problem):
+    """The path names no device."""
+
+    status = 404
+    title = "The device does not exist"
+
+
+def _device_id(text: Annotated[str, Path(alias="deviceId", description="A 64-bit integer")]) -> int:
+    device_id = parse_id(text, what="device")
+    if not device_id:
+        raise DeviceNotFound("A device is named by an integer from 1 to 9223372036854775807.")
+    return device_id
+
+
+DeviceId = Annotated[int, Depends(_device_id)]
 
 
 class IngestionApi:
@@ -73,6 +105,19 @@ class IngestionApi:
             tags=["ingestion"],
         )
         router.add_api_route(
+            f"{PREFIX}/shelly/{{deviceId}}",
+            self.record_shelly_status,
+            methods=["POST"],
+            summary="Record what a Shelly's status body tells",
+            description=_SHELLY,
+            status_code=201,
+            responses=answers(201, ShellyAnswer, 400, 404, 410, 413, 415, 422, 429, 503, 507),
+            openapi_extra=request_body({JSON: {"type": "object"}}),
+            response_model=None,
+            tags=["ingestion"],
+        )
+        self._add_simulation(router)
+        router.add_api_route(
             "/actuator/ledger",
             self.read_ledger,
             methods=["GET"],
@@ -82,6 +127,23 @@ class IngestionApi:
             tags=["actuator"],
         )
         return router
+
+    def _add_simulation(self, router: APIRouter) -> None:
+        for name, method, endpoint, status, summary in (
+            ("start", "POST", self.start_simulation, 202, "Start the generator of readings"),
+            ("stop", "POST", self.stop_simulation, 200, "Stop the generator of readings"),
+            ("status", "GET", self.simulation_status, 200, "Whether the generator runs, and what it has sent"),
+        ):
+            router.add_api_route(
+                f"{PREFIX}/simulation/{name}",
+                endpoint,
+                methods=[method],
+                summary=summary,
+                status_code=status,
+                responses=answers(status, SimulationStatus, *(() if method == "GET" else (409,))),
+                response_model=None,
+                tags=["simulation"],
+            )
 
     def shortcuts(self) -> Mapping[tuple[str, str], Endpoint]:
         """Return the calls that every microsecond counts for, to be given to `Shortcut`."""
@@ -108,6 +170,25 @@ class IngestionApi:
         readings = await asyncio.to_thread(decode, body) if len(body) > _OFF_THE_LOOP_BYTES else decode(body)
         receipt = await self._service.record_readings(principal=current_principal(), readings=readings)
         return batch_answer(receipt, everything=everything)
+
+    async def record_shelly_status(self, request: Request, principal: Asker, device_id: DeviceId) -> Response:
+        """Record what a Shelly's status body tells: 201 once it is durable."""
+        media_type(request, JSON)
+        document = strict_json.loads(await unpacked_body(request))
+        recorded = await self._service.record_shelly_status(principal=principal, device_id=device_id, document=document)
+        return shelly_answer(*recorded)
+
+    async def start_simulation(self, principal: Asker) -> Response:
+        """Start the generator."""
+        return json_answer(await self._service.start_simulation(principal=principal), 202)
+
+    async def stop_simulation(self, principal: Asker) -> Response:
+        """Stop the generator."""
+        return json_answer(await self._service.stop_simulation(principal=principal))
+
+    async def simulation_status(self, principal: Asker) -> Response:
+        """Tell of the generator."""
+        return json_answer(await self._service.simulation_status(principal=principal))
 
     async def read_ledger(self, principal: Asker, after: Offset = 0) -> Response:
         """Return this service's part of the ledger."""

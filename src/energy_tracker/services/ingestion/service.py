@@ -15,7 +15,8 @@ from energy_tracker.services.ingestion.model.admission import (
     Verdict,
 )
 from energy_tracker.services.ingestion.model.decoding import Decoded
-from energy_tracker.services.ingestion.model.readings import Candidate, judge
+from energy_tracker.services.ingestion.model.readings import Candidate, InvalidReading, judge
+from energy_tracker.services.ingestion.model.shelly import ShellyMeasurement, read_status
 from energy_tracker.services.ingestion.ports import Directory, Door, SimulationControl
 
 Outcome = Candidate | Problem
@@ -81,6 +82,18 @@ class IngestionService:
         candidates = [outcome for outcome in outcomes if not isinstance(outcome, Problem)]
         verdicts = await self._door.admit(candidates, rejected=len(outcomes) - len(candidates))
         return Receipt(outcomes, verdicts, verdicts.count(Verdict.ACCEPTED), verdicts.count(Verdict.DUPLICATE))
+
+    async def record_shelly_status(
+        self, *, principal: Principal, device_id: int, document: object
+    ) -> tuple[Sequence[ShellyMeasurement], Receipt]:
+        """Take in what a Shelly's status tells; return it with what became of each. Raises `InvalidReading`."""
+        try:
+            measurements = read_status(document, device_id=device_id, now_ms=self._clock.now_ms())
+        except InvalidReading:
+            await self._door.admit((), rejected=1)
+            raise
+        readings = [measurement.body for measurement in measurements]
+        return measurements, await self.record_readings(principal=principal, readings=readings)
 
     async def read_ledger(self, *, principal: Principal, after: int) -> IngestionLedger:
         """Return what was received ever since, and what lies in the stream above the offset `after`."""

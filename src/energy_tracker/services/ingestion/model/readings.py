@@ -66,7 +66,7 @@ def judge(body: ReadingBody, *, now_ms: int) -> Candidate | InvalidReading:
             return invalid(errors)
     since_us = None if since is None else round(since.timestamp() * _US_PER_SECOND)
     direction = body.direction
-    digest = derived_event_key(body.device_id, instant_us, kind, direction or "import", amount, since_us)
+    digest = derived_event_key(body.device_id, instant_us, kind, direction or "import", amount, since_us, body.channel)
     key, event_id = digest, body.event_id
     if event_id is None:
         event_id = event_id_text(digest)
