@@ -1,16 +1,30 @@
 """Writes docs/reference from the code; with `--check`, only says which page is stale."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from fastapi import APIRouter, FastAPI
+
+from energy_tracker.kit.health import Health
+from energy_tracker.kit.telemetry import Telemetry
+from energy_tracker.kit.web import create_app
+from energy_tracker.services.alert.api import AlertApi
+from energy_tracker.services.device.api import DeviceApi
+from energy_tracker.services.ingestion.api import IngestionApi
+from energy_tracker.services.insight.api import InsightApi
+from energy_tracker.services.usage.api import create_api as create_usage_api
+from energy_tracker.services.user.api import UserApi
+from energy_tracker.settings import PortSettings
 from energy_tracker.settings.loading import SELECT_MISSING_BACKENDS
 from energy_tracker.settings.tree import Settings
 from energy_tracker.settings.variables import Variable, variables_of
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 GENERATED = "<!-- Written by `make docs`. Change the code, not this page. -->\n"
+NOT_CALLED: Any = None  # stands where a use case would; routes are only described here, never called
 
 
 def settings_page() -> str:
@@ -27,20 +41,75 @@ def settings_page() -> str:
         title = section[0].replace("_", " ").capitalize() if section else "General"
         lines += ["", f"## {title}", "", rows[0].section.__doc__ or "", ""]
         lines += ["| variable | default | value | meaning |", "|---|---|---|---|"]
-        lines += [_row(variable) for variable in rows]
+        lines += [_setting_row(variable) for variable in rows]
     lines += ["", "## Not in this version", ""]
     lines += ["These select backends that this version does not have yet; it refuses to start with them.", ""]
     lines += [f"- `{name}`: {backend}" for name, backend in SELECT_MISSING_BACKENDS.items()]
     return "\n".join(lines) + "\n"
 
 
-def _row(variable: Variable) -> str:
+def _setting_row(variable: Variable) -> str:
     default = "" if variable.default is None else variable.default
     shown = f"`{default}`" if default and " " not in default else default
     return f"| `{variable.name}` | {shown} | {variable.form} | {variable.description} |"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"settings.md": settings_page}
+def http_page() -> str:
+    """Return the page of all calls, one table for each service."""
+    ports = PortSettings().model_dump()
+    lines = [
+        GENERATED,
+        "# HTTP calls",
+        "",
+        "Each running service shows its calls with all fields at `/docs`, and as OpenAPI at `/openapi.json`.",
+        "Errors are `application/problem+json` (RFC 9457). Times are instants in ISO-8601, energies kWh, powers W.",
+    ]
+    bare = _app("any")
+    shared = bare.openapi()["paths"]
+    lines += _calls("Every service", bare, ())
+    for service, app in _described_apps():
+        lines += _calls(f"{service}-service, port {ports[service]}", app, shared.keys())
+    return "\n".join(lines) + "\n"
+
+
+def _described_apps() -> Iterator[tuple[str, FastAPI]]:
+    routers: Mapping[str, APIRouter] = {
+        "user": UserApi(NOT_CALLED).router(),
+        "device": DeviceApi(NOT_CALLED).router(),
+        "ingestion": IngestionApi(NOT_CALLED).router(),
+        "alert": AlertApi(NOT_CALLED).router(),
+        "insight": InsightApi(NOT_CALLED).router(),
+    }
+    for service, router in routers.items():
+        app = _app(service)
+        app.include_router(router)
+        yield service, app
+    parts: dict[str, Any] = dict.fromkeys(("queries", "explain", "rebuild"), NOT_CALLED)
+    yield "usage", create_usage_api(**parts, health=Health(), telemetry=Telemetry("usage"))
+
+
+def _app(service: str) -> FastAPI:
+    return create_app(service, description="", health=Health(), telemetry=Telemetry(service))
+
+
+def _calls(title: str, app: FastAPI, without: Collection[str]) -> list[str]:
+    rows = [
+        _call_row(method, path, call)
+        for path, calls in app.openapi()["paths"].items()
+        if path not in without
+        for method, call in calls.items()
+    ]
+    return ["", f"## {title}", "", "| call | what it does | answers |", "|---|---|---|", *rows]
+
+
+def _call_row(method: str, path: str, call: Mapping[str, Any]) -> str:
+    query = "&".join(item["name"] for item in call.get("parameters", []) if item["in"] == "query")
+    target = f"{path}?{query}" if query else path
+    answers = " ".join(sorted(code for code in call["responses"] if code != "default"))
+    return f"| `{method.upper()} {target}` | {call.get('summary', '')} | {answers} |"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"settings.md": settings_page, "http.md": http_page}
 
 
 def stale_pages() -> Iterator[tuple[Path, str]]:

@@ -218,7 +218,15 @@ def _add_actuator(app: FastAPI, service: str, health: Health, telemetry: Telemet
         ("/actuator/info", info, "Name and version"),
         ("/actuator/prometheus", prometheus, "Metrics in the Prometheus text format"),
     ):
-        app.add_api_route(path, endpoint, methods=["GET"], summary=summary, tags=["actuator"], response_model=None)
+        app.add_api_route(
+            path,
+            endpoint,
+            methods=["GET"],
+            summary=summary,
+            tags=["actuator"],
+            response_model=None,
+            responses={503: {"description": "DOWN"}} if endpoint in {full_health, readiness} else {},
+        )
 
 
 def create_app(
