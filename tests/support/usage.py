@@ -37,10 +37,18 @@ class KnownHomes:
         return self
 
     def user(self, user_id: int) -> DirectoryUser | None:
-        return self.all_users.get(user_id)
+        user = self.all_users.get(user_id)
+        return None if user is None or user.deleted else user
+
+    def user_is_deleted(self, user_id: int) -> bool:
+        return user_id in self.all_users and self.all_users[user_id].deleted
 
     def device(self, device_id: int) -> DirectoryDevice | None:
-        return self.all_devices.get(device_id)
+        device = self.all_devices.get(device_id)
+        return None if device is None or device.erased else device
+
+    def device_is_erased(self, device_id: int) -> bool:
+        return device_id in self.all_devices and self.all_devices[device_id].erased
 
     def devices_of(self, user_id: int) -> Sequence[DirectoryDevice]:
         return [device for device in self.all_devices.values() if device.user_id == user_id and not device.erased]

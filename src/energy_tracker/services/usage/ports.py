@@ -20,10 +20,16 @@ class Directory(Protocol):
         """Whether the copy could not be refreshed lately."""
 
     def user(self, user_id: int) -> DirectoryUser | None:
-        """Return a user (a tombstone has `deleted`), or None."""
+        """Return a user; None where there is none or it was deleted."""
+
+    def user_is_deleted(self, user_id: int) -> bool:
+        """Whether there was such a user and it was deleted."""
 
     def device(self, device_id: int) -> DirectoryDevice | None:
-        """Return a device, retired and erased ones too, or None."""
+        """Return a device, retired ones too; None where there is none or it was erased."""
+
+    def device_is_erased(self, device_id: int) -> bool:
+        """Whether there was such a device and it went with its owner."""
 
     def devices_of(self, user_id: int) -> Sequence[DirectoryDevice]:
         """Return the devices that belong or once belonged to a user, without erased ones."""
@@ -78,7 +84,7 @@ class IntakeLedger(Protocol):
 
 
 class DeadLetter(NamedTuple):
-    """Something on `energy-usage` that cannot be used: the sentence why, the bytes as they came, and how many readings."""
+    """Something on `energy-usage` that cannot be used: why, the bytes as they came, and how many readings."""
 
     reason: str
     original: bytes

@@ -88,13 +88,11 @@ class UsageService:
             wanted = figures.keys() | waiting if device_ids is None else set(device_ids)
             for device_id in sorted(wanted):
                 device = self.directory.device(device_id)
-                if device is None:
-                    continue
-                if device.erased:
+                if self.directory.device_is_erased(device_id):
                     await self._erase(device_id, [entry for entry in parked if entry.reading.device_id == device_id])
-                elif device_id in figures and figures[device_id] != rules_of(device):
+                elif device is not None and device_id in figures and figures[device_id] != rules_of(device):
                     await self._derive_anew(device_id)
-            ready = [entry for entry in parked if _is_registered(self.directory.device(entry.reading.device_id))]
+            ready = [entry for entry in parked if self.directory.device(entry.reading.device_id) is not None]
             if ready:
                 turn = Recorded(released=[entry.id for entry in ready])
                 await self._take([entry.reading for entry in ready], turn, offset=ready[-1].offset)
@@ -103,7 +101,7 @@ class UsageService:
     async def forget_users(self, *, user_ids: Collection[int]) -> None:
         """Erase the episodes of users that are deleted."""
         async with self._turn:
-            gone = {user_id for user_id in user_ids if (user := self.directory.user(user_id)) and user.deleted}
+            gone = {user_id for user_id in user_ids if self.directory.user_is_deleted(user_id)}
             if gone:
                 await self._commit(Recorded(forgotten_users=gone))
                 self.watch.forget(gone)
@@ -146,13 +144,14 @@ class UsageService:
         known: dict[int, DirectoryDevice] = {}
         for device_id, group in by_device.items():
             device = self.directory.device(device_id)
-            if device is None:
-                turn.parked += [Parked(0, reading, offset, now_ms) for reading in group]
-            elif device.erased:
-                erased = [Parked(0, reading, offset, now_ms) for reading in group]
-                turn.dead_letters += [_dead_parked(entry, "the device's owner was deleted") for entry in erased]
-            else:
+            if device is not None:
                 known[device_id] = device
+                continue
+            waiting = [Parked(0, reading, offset, now_ms) for reading in group]
+            if self.directory.device_is_erased(device_id):
+                turn.dead_letters += [_dead_parked(entry, "the device's owner was deleted") for entry in waiting]
+            else:
+                turn.parked += waiting
         await self._load_states(known)
         await self.watch.load(known.values())
         for device_id, device in known.items():
@@ -294,10 +293,6 @@ def rules_of(device: DirectoryDevice) -> DeviceRules:
     kind = next(known for known in KINDS if known == device.kind)
     direction: Direction = "export" if device.direction == "export" else "import"
     return DeviceRules(kind, direction, device.max_hold_ms, device.rated_power_w)
-
-
-def _is_registered(device: DirectoryDevice | None) -> bool:
-    return device is not None and not device.erased
 
 
 def _fold_page(whole: dict[Stream, Change], page: Sequence[Reading], rules: DeviceRules) -> None:

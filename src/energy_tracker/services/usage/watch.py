@@ -208,10 +208,9 @@ class HomeWatch:
             self._end(episode, min(newest, now_ms), turn, now_ms=now_ms)
 
     def _may_be_silent(self, device: DirectoryDevice | None) -> bool:
-        if device is None or device.erased or device.retired_at_ms is not None or device.silent_after_ms is None:
+        if device is None or device.retired_at_ms is not None or device.silent_after_ms is None:
             return False
-        user = self.directory.user(device.user_id)
-        return user is not None and not user.deleted
+        return self.directory.user(device.user_id) is not None
 
     def _begin(self, episode: Episode, turn: Recorded) -> None:
         self._episodes()[(episode.rule, episode.user_id, episode.device_id)] = episode
@@ -276,7 +275,7 @@ class HomeWatch:
 
 def _threshold_mj(user: DirectoryUser | None) -> int | None:
     """Return the threshold of a home that wants to be warned; 0 and none are never passed."""
-    if user is None or user.deleted or not user.alerting or not user.energy_alerting_threshold:
+    if user is None or not user.alerting or not user.energy_alerting_threshold:
         return None
     return kwh_to_millijoules(user.energy_alerting_threshold)
 

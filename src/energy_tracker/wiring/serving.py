@@ -1,0 +1,172 @@
+"""Opening the ports: one server on several sockets, each request given to the service of the port it came to."""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.problems import Problem
+from energy_tracker.settings import Settings
+from energy_tracker.wiring.standalone import SERVICES, System, standalone
+
+_BACKLOG = 2_048
+_GRACE_S = 3
+
+
+class PortTaken(Problem):
+    """Another program listens on a port that a service needs."""
+
+    status = 409
+    title = "A port is in use"
+
+
+class AddressUnusable(Problem):
+    """The address to listen on is none of this machine's."""
+
+    status = 422
+    title = "The address cannot be listened on"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A system that serves: the base URL of each service, and the system itself."""
+
+    urls: Mapping[str, str]
+    system: System
+    server: "Server"
+
+
+@dataclass(frozen=True, slots=True)
+class ByPort:
+    """The ASGI application that gives each request to the service of its port."""
+
+    apps: Mapping[int, ASGIApp]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        await self.apps[scope["server"][1]](scope, receive, send)
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own handling of signals: the command line decides when to stop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+        """Set once requests are answered."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - as the base class has it
+        """Leave the signals alone."""
+        yield
+
+    def stop(self) -> None:
+        """End: finish what is under way, for a few seconds at most."""
+        self.should_exit = True
+
+
+@asynccontextmanager
+async def serving(*, settings: Settings, clock: Clock) -> AsyncIterator[Running]:
+    """Run the whole system and open its ports; when the block is left, they are closed first.
+
+    `run.json` in the data folder says while it runs where it answers. Raises `PortTaken`, `AddressUnusable` and what
+    `standalone` raises.
+    """
+    sockets = open_sockets(settings)
+    async with AsyncExitStack() as stack:
+        for listening in sockets.values():
+            stack.callback(listening.close)
+        system = await stack.enter_async_context(standalone(settings=settings, clock=clock))
+        by_port = ByPort({sock.getsockname()[1]: system.apps[service] for service, sock in sockets.items()})
+        server = Server(_config(by_port))
+        task = asyncio.create_task(server.serve(sockets=list(sockets.values())), name="server")
+        stack.push_async_callback(_stop, server, task)
+        await server.listening.wait()
+        urls = {service: _url(sock) for service, sock in sockets.items()}
+        run_file = settings.home / "run.json"
+        stack.callback(run_file.unlink, missing_ok=True)
+        _write_atomically(run_file, {"pid": os.getpid(), "urls": urls})
+        yield Running(urls, system, server)
+
+
+def open_sockets(settings: Settings) -> dict[str, socket.socket]:
+    """Bind every service's port. Raises `PortTaken` naming it, `AddressUnusable`; nothing stays open then."""
+    opened: dict[str, socket.socket] = {}
+    try:
+        for service in SERVICES:
+            opened[service] = _bind(settings.network.host, getattr(settings.ports, service), service)
+    except BaseException:
+        for listening in opened.values():
+            listening.close()
+        raise
+    return opened
+
+
+def _bind(host: str, port: int, service: str) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise AddressUnusable(f"{host} cannot be listened on: {error.strerror}.") from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        variable = f"ENERGY_TRACKER_{service.upper()}_PORT"
+        if error.errno in {98, 48, 13}:
+            raise PortTaken(
+                f"Port {port} of {service}-service is in use or not allowed. Stop the program that listens there"
+                f" (`ss -ltnp 'sport = :{port}'` names it), or set {variable} to another port."
+            ) from error
+        raise AddressUnusable(f"{host} cannot be listened on: {error.strerror}.") from error
+    return listening
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=30,
+    )
+
+
+async def _stop(server: Server, task: asyncio.Task[None]) -> None:
+    server.stop()
+    await task
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _write_atomically(path: Path, document: Mapping[str, object]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(document), encoding="utf-8")
+    temporary.replace(path)

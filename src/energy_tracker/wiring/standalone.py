@@ -1,0 +1,209 @@
+"""All six services in one process, on SQLite: the embedded mode."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import apsw
+import httpx
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from energy_tracker.clients import device, ingestion, usage, user
+from energy_tracker.clients.directory import Directory
+from energy_tracker.clients.http import ServiceCalls
+from energy_tracker.contracts import topics
+from energy_tracker.eventlog.port import EventLog
+from energy_tracker.eventlog.sqlite import SqliteEventLog
+from energy_tracker.eventlog.sqlite_schema import prepare_log
+from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.problems import Problem
+from energy_tracker.services.ingestion.adapters.own_endpoint import OwnEndpoint
+from energy_tracker.services.ingestion.adapters.registry import RegisteredFleet, RegistryRefusals
+from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
+from energy_tracker.services.ingestion.simulation.control import SimulationOptions, SimulationRunner
+from energy_tracker.services.usage.adapters.sqlite import SqliteKnownReadings, SqliteReadingStore
+from energy_tracker.services.usage.adapters.sqlite_schema import prepare as prepare_readings
+from energy_tracker.settings import Settings
+from energy_tracker.storage.migrations import migrate
+from energy_tracker.storage.sql import create_engine
+from energy_tracker.storage.sqlite_files import open_for_reading
+from energy_tracker.storage.sqlite_readers import SqliteReaders
+from energy_tracker.storage.sqlite_writer import SqliteWriter
+from energy_tracker.wiring import options
+from energy_tracker.wiring.alert import alert_service
+from energy_tracker.wiring.device import device_service
+from energy_tracker.wiring.folder import exclusive_folder
+from energy_tracker.wiring.ingestion import ingestion_service
+from energy_tracker.wiring.insight import insight_service
+from energy_tracker.wiring.usage import usage_service
+from energy_tracker.wiring.user import user_service
+
+log = logging.getLogger(__name__)
+
+SERVICES: Final = ("user", "device", "ingestion", "usage", "alert", "insight")
+GROUPS: Final = {
+    topics.ENERGY_USAGE: (topics.USAGE_GROUP,),
+    topics.ENERGY_ALERT_EPISODES: (topics.ALERT_GROUP,),
+}
+_HOUSEKEEPING_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The running services: the ASGI application of each, by its short name, and the directory they share."""
+
+    apps: Mapping[str, ASGIApp]
+    directory: Directory
+
+
+@dataclass(slots=True)
+class Switchboard:
+    """Calls between the services of one process: each is `http://<service>.internal`, reached without a socket."""
+
+    apps: dict[str, ASGIApp] = field(default_factory=dict)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to the service that its host names."""
+        await self.apps[scope["server"][0].partition(".")[0]](scope, receive, send)
+
+    def calls(self, http: httpx.AsyncClient, clock: Clock, service: str, path: str) -> ServiceCalls:
+        """Return the calls to one of the services."""
+        return ServiceCalls(
+            service=f"{service}-service", url=f"http://{service}.internal{path}", http=http, clock=clock
+        )
+
+
+@asynccontextmanager
+async def standalone(*, settings: Settings, clock: Clock) -> AsyncIterator[System]:
+    """Run the whole system on the data folder of the settings, without opening a port.
+
+    Raises `FolderInUse`, `FolderUnusable` and the problems of the data files.
+    """
+    async with AsyncExitStack() as stack:
+        home = stack.enter_context(exclusive_folder(settings.home))
+        engine = create_engine(f"sqlite+aiosqlite:///{home / 'relational.db'}")
+        stack.push_async_callback(engine.dispose)
+        await migrate(engine)
+        board = Switchboard()
+        http = await stack.enter_async_context(httpx.AsyncClient(transport=httpx.ASGITransport(board)))
+        calls = partial(board.calls, http, clock)
+        start = stack.enter_async_context
+        users = user.UserClient(calls("user", user.PATH))
+        zone = settings.default_time_zone
+        board.apps["user"] = await start(user_service(engine=engine, clock=clock, default_time_zone=zone))
+        board.apps["device"] = await start(device_service(engine=engine, clock=clock, users=users))
+        directory = Directory(users=users, devices=device.DeviceClient(calls("device", device.PATH)), clock=clock)
+        eventlog = await _start_stream(stack, settings, clock, board, http, directory)
+        board.apps["alert"] = await start(
+            alert_service(
+                engine=engine,
+                log=eventlog,
+                directory=directory,
+                clock=clock,
+                mail=options.mail(settings),
+                policy=options.mail_policy(settings),
+            )
+        )
+        board.apps["insight"] = await start(
+            insight_service(
+                usage=usage.UsageClient(calls("usage", usage.PATH)),
+                directory=directory,
+                clock=clock,
+                adviser=options.adviser(settings),
+            )
+        )
+        _keep_running(stack, directory.run(clock), name="directory")
+        _keep_running(stack, _keep_house(eventlog, clock), name="housekeeping")
+        yield System(board.apps, directory)
+
+
+async def _start_stream(
+    stack: AsyncExitStack,
+    settings: Settings,
+    clock: Clock,
+    board: Switchboard,
+    http: httpx.AsyncClient,
+    directory: Directory,
+) -> SqliteEventLog:
+    """Start ingestion-service and usage-service on their files; return the log between them."""
+    home = settings.home
+    writer, readers = await _open(stack, home / "readings.db", prepare_readings, settings)
+    log_writer, log_readers = await _open(stack, home / "log.db", _prepare_log, settings)
+    known = SqliteKnownReadings(partial(open_for_reading, home / "readings.db"))
+    stack.callback(known.close)
+    eventlog = await SqliteEventLog.open(log_writer, log_readers, clock=clock, groups=GROUPS)
+    refusals = RegistryRefusals(directory)
+    await directory.refresh()
+    simulation = SimulationRunner(
+        fleet=RegisteredFleet(directory),
+        post=OwnEndpoint(http, "http://ingestion.internal"),
+        clock=clock,
+        options=SimulationOptions(**settings.simulation.model_dump()),
+    )
+    board.apps["ingestion"] = await stack.enter_async_context(
+        ingestion_service(
+            writer=log_writer,
+            readers=log_readers,
+            log=eventlog,
+            known_readings=known,
+            directory=refusals,
+            clock=clock,
+            simulation=simulation,
+            queue_limit=settings.ingestion.max_lag,
+        )
+    )
+    board.apps["usage"] = await stack.enter_async_context(
+        usage_service(
+            log=eventlog,
+            store=SqliteReadingStore(writer, readers),
+            directory=directory,
+            ingestion=ingestion.IngestionClient(board.calls(http, clock, "ingestion", "")),
+            clock=clock,
+            options=options.usage(settings),
+        )
+    )
+    stack.push_async_callback(simulation.close)
+    return eventlog
+
+
+async def _open(
+    stack: AsyncExitStack, path: Path, prepare: Callable[[apsw.Connection], None], settings: Settings
+) -> tuple[SqliteWriter, SqliteReaders]:
+    waiting_limit = settings.ingestion.waiting_readings
+    writer = await SqliteWriter.open(path, prepare=prepare, waiting_limit=waiting_limit)
+    stack.push_async_callback(writer.close)
+    readers = SqliteReaders(path)
+    stack.push_async_callback(readers.close)
+    return writer, readers
+
+
+def _prepare_log(connection: apsw.Connection) -> None:
+    prepare_log(connection)
+    prepare_door(connection)
+
+
+async def _keep_house(eventlog: EventLog, clock: Clock) -> None:
+    """Drop what is past its time from the log, every hour."""
+    while True:
+        try:
+            await eventlog.expire(now_ms=clock.now_ms())
+        except Problem:
+            log.exception("the log could not be cleared of what is past its time")
+        await clock.sleep(_HOUSEKEEPING_S)
+
+
+def _keep_running(stack: AsyncExitStack, work: Coroutine[None, None, None], *, name: str) -> None:
+    """Run work beside the rest until the stack is left."""
+    task = asyncio.create_task(work, name=name)
+
+    async def stop() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(stop)
