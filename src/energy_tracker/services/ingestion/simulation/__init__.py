@@ -24,6 +24,7 @@ Nothing here knows a framework or reads the clock of the machine. The entry poin
     `score(truth, measured: Iterable[MeasuredBucket], tolerance=Tolerance()) -> Score`;
     `measured_buckets(answer: SeriesAnswer) -> Iterator[MeasuredBucket]` takes the answer of usage-service's `series`.
 `control`
-    `SimulationRunner(devices=…, post=…, clock=…, options=SimulationOptions())`: `start()`, `stop()`, `status()`,
-    `close()`.
+    `SimulationRunner(fleet=…, post=…, clock=…, options=SimulationOptions())` implements
+    `ports.SimulationControl`, and has `close()`. `fleet` is a `Fleet` (`devices() -> Sequence[fleet.FleetDevice]`), `post` a `Post`
+    (`post(path, body) -> PostAnswer`).
 """

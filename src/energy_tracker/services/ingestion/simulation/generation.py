@@ -96,6 +96,14 @@ class Simulation:
             yield from clip(self._power(device, day), from_ms, to_ms)
             day = day_after(day)
 
+    def counted_mj(self, device_name: str, at_ms: int) -> int:
+        """Return the energy in mJ that a device with a register has counted since the epoch, 0 before it."""
+        if at_ms <= self.epoch_ms:
+            return 0
+        day, device = self._day(at_ms), self.household.device(device_name)
+        today = clip(self._power(device, day), day.start_ms, at_ms)
+        return self._counted_until(day)[device_name] + total_energy_mj(today)
+
     def mark(self, at_ms: int) -> CounterMark:
         """Return what the registers had counted when an instant's day began: a later simulation can go on from it."""
         day = self._day(at_ms)
