@@ -14,7 +14,7 @@ from energy_tracker.kit.problems import Problem
 from energy_tracker.services.insight.model.advice import CITATION, KINDS_OF_ACTION, Action, ProposedTip
 from energy_tracker.services.insight.model.appliances import claimed_kinds
 from energy_tracker.services.insight.model.facts import Fact, FactTable, Role, Unit
-from energy_tracker.services.insight.model.words import PHRASES, stated_quantity
+from energy_tracker.services.insight.model.words import PHRASES, joins_to_quantity, stated_quantity
 
 MAX_TIPS = 8
 MIN_TEXT = 15
@@ -35,7 +35,9 @@ _AFTER_CITATION = re.compile(r"[\s).,;:!?\"'\u201d\u2019]")
 _RATE = re.compile(r"\s+(?:an?|per|each|every)\s+(hour|day|week|month|year|night)s?\b", re.IGNORECASE)
 _RATE_ADVERB = re.compile(r"\s+(hourly|daily|weekly|monthly|yearly|annually|nightly)\b", re.IGNORECASE)
 _LEADING_RATE = re.compile(
-    r"^\W*(?:every|each|per)\s+(hour|day|week|month|year)\b|\b(hourly|daily|weekly|monthly)\b", re.IGNORECASE
+    r"^\W*(?:every|each|per)\s+(hour|day|week|month|year)\b|^\W*(hourly|daily|weekly|monthly)\b(?=\W)"
+    r"|\b(hourly|daily|weekly|monthly)\W+\{F",
+    re.IGNORECASE,
 )
 _SAVES = re.compile(r"\bsav(?:e|es|ed|ings?)\b(?:\W+[A-Za-z]+){0,4}\W*\{(F\d+)\}", re.IGNORECASE)
 _THINK_TALK = re.compile(r"\b(?:system prompt|as an ai|language model|ignore (?:all|previous|the))\b", re.IGNORECASE)
@@ -186,7 +188,7 @@ def _check_words(own: str) -> None:
         raise AnswerRejected("Write the tips only, not about yourself.")
     joined = [re.sub(r"[^A-Za-z]", "", match.group()) for match in _JOINED.finditer(plain)]
     words = _WORD.findall(re.sub(r"['\u2019](?:s|t|re|ll|ve|d|m)\b", " ", plain, flags=re.IGNORECASE))
-    stated = next((word for word in (*words, *joined) if stated_quantity(word)), None)
+    stated = next((word for word in (*words, *joined) if stated_quantity(word)), None) or joins_to_quantity(words)
     if stated is None:
         phrase = PHRASES.search(plain) or _SPACED_OUT.search(plain)
         stated = phrase.group() if phrase else None
@@ -225,7 +227,7 @@ def _check_claims(sentence: str, table: FactTable, ids: Sequence[str]) -> None:
     rate = _LEADING_RATE.search(sentence)
     energies = {Unit.KILOWATT_HOURS, Unit.KILOWATT_HOURS_A_YEAR}
     units = {facts[alias].unit for alias in cited if alias in facts} & energies
-    if rate and any((rate.group(1) or rate.group(2)).lower() not in _OWN_RATES[unit] for unit in units):
+    if rate and any(next(filter(None, rate.groups())).lower() not in _OWN_RATES[unit] for unit in units):
         raise AnswerRejected("A sentence gives a fact another rate than its own.")
     savings = {fact.id for finding in table.findings for role, fact in finding.facts.items() if role is Role.SAVING}
     if any(match.group(1) not in savings for match in _SAVES.finditer(sentence)):

@@ -5,6 +5,8 @@ plain ASCII letters, that misspellings of the long words count as them, and that
 """
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -14,7 +16,7 @@ def _words(text: str) -> tuple[str, ...]:
 _CARDINALS = _words(
     """
     two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen  nineteen twenty thirty forty fourty fifty sixty seventy eighty ninety hundred thousand million
+    eighteen nineteen twenty thirty forty fourty fifty sixty seventy eighty ninety hundred thousand million
     billion trillion zero nil
     """
 )
@@ -22,52 +24,57 @@ _ORDINALS = _words(
     """
     third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth
     seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth
-    ninetieth  hundredth thousandth millionth
+    ninetieth hundredth thousandth millionth
     """
 )
 _MULTIPLES = _words(
     """
     half halves halve halved halving quarter twice thrice double doubled doubles doubling doubly triple tripled
-    triples  tripling triply quadruple quadrupled quadruples quadrupling quintuple dozen couple pair score
-    majority  percent percentage percentages pct permille promille fraction fractions fold manifold ratio
+    triples tripling triply quadruple quadrupled quadruples quadrupling quintuple dozen couple pair score
+    majority percent percentage percentages pct permille promille fraction fractions fold manifold ratio
     """
 )
 _UNITS = _words(
     """
     w kw mw gw wh kwh mwh gwh kva va var watt kilowatt megawatt gigawatt milliwatt watthour kilowatthour joule
-    kilojoule megajoule  h hr min sec kj mj btu therm calorie amp ampere milliamp volt millivolt ohm hertz hz
-    lumen lux celsius fahrenheit kelvin degree  kg kilogram kilo gram tonne ton pound lb ounce litre liter gallon
-    metre meter mile kilometre kilometer km cm mm inch  ms millisecond ppm
+    kilojoule megajoule h hr min sec kj mj btu therm calorie amp ampere milliamp volt millivolt ohm hertz hz
+    lumen lux celsius fahrenheit kelvin degree kg kilogram kilo gram tonne ton pound lb ounce litre liter gallon
+    metre mile kilometre kilometer km cm mm inch ms millisecond ppm
     """
 )
 _MONEY = _words(
     """
     euro eur cent ct dollar usd buck pound gbp sterling pence penny pennies quid yen franc chf krona kronor krone
-    kroner  rupee inr yuan rmb aud cad nzd sek nok dkk zloty pln
+    kroner rupee inr yuan rmb aud cad nzd sek nok dkk zloty pln
     """
 )
 # The number words of languages that a model may slip into; those that are English words too are left out.
 _FOREIGN = _words(
     """
     zwei drei vier fünf funf sechs sieben acht neun zehn elf zwölf zwolf zwanzig dreissig vierzig fünfzig funfzig
-    sechzig  siebzig achtzig neunzig hundert tausend prozent halb hälfte halfte doppelt dreifach viertel drittel
+    sechzig siebzig achtzig neunzig hundert tausend prozent halb hälfte halfte doppelt dreifach viertel drittel
     deux trois quatre cinq huit neuf onze douze treize quatorze quinze seize vingt trente quarante cinquante
-    soixante mille  pourcent moitié moitie tiers dos tres cuatro cinco seis siete ocho nueve diez veinte treinta
-    cuarenta cincuenta sesenta  setenta ochenta noventa cien ciento cientos mil mitad doble porciento cento
-    quattro cinque sei sette otto nove dieci  venti trenta quaranta cinquanta sessanta settanta ottanta novanta
-    percento metà doppio twee drie zes zeven negen tien  twintig honderd duizend procent helft dubbel dois duas
+    soixante mille pourcent moitié moitie tiers dos tres cuatro cinco seis siete ocho nueve diez veinte treinta
+    cuarenta cincuenta sesenta setenta ochenta noventa cien ciento cientos mil mitad doble porciento cento
+    quattro cinque sei sette otto nove dieci venti trenta quaranta cinquanta sessanta settanta ottanta novanta
+    percento metà doppio twee drie zes zeven negen tien twintig honderd duizend procent helft dubbel dois duas
     quatro sete oito dez vinte metade dobro
     """
 )
 
 QUANTITIES = frozenset((*_CARDINALS, *_ORDINALS, *_MULTIPLES, *_UNITS, *_MONEY, *_FOREIGN))
 
-_LONG = tuple(word for word in (*_CARDINALS, *_ORDINALS, *_MULTIPLES) if len(word) > 5)  # noqa: PLR2004 - shorter ones have neighbours
+MIN_MISSPELT = 6
+"""Shorter number words have too many English neighbours (seven and even, three and these)."""
+
+_LONG = tuple(word for word in (*_CARDINALS, *_ORDINALS, *_MULTIPLES) if len(word) >= MIN_MISSPELT)
+
 _NEIGHBOURS = frozenset(
     _words(
         """
-        thirsty ration rations action actions faction factions friction traction mobile treble bullion mullion
-        minority priority
+        having hauling halting hawing forth thrive thrived doable trouble doubt doubts doubting tripe tripped tripping
+        trifling triplet thirsty ration rations action actions faction factions friction traction mobile treble bullion
+        mullion minority priority coupled couples
         """
     )
 )
@@ -79,14 +86,15 @@ _ROMAN = re.compile(r"m*(?:cm|cd|d?c{0,3})(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})",
 _ROMAN_ENGLISH = frozenset({"i", "mix"})
 
 PHRASES = re.compile(
-    r"\b(?:per\s+cent(?:s|um)?|per\s+mille|most\s+of|an?\s+(?:full\s+)?hour|an?\s+minute|an?\s+second|"
+    r"\b(?:per\s+cent(?:s|um)?|per\s+mille|most\s+of|as\s+much\s+again|order\s+of\s+magnitude|"
+    r"an?\s+(?:full\s+)?hour(?!\s+(?:in\s+which|when|of\s+the))|an?\s+(?:minute|second)|"
     r"an?\s+(?:day|week|month|year|night)\s+(?:more|less|longer|shorter|earlier|later|ago|extra)|"
-    r"(?:just|only|exactly|about|around|nearly|over|under|some|by)\s+one\b(?!\s+(?:of|by))|"
+    r"(?:just|only|exactly|about|around|nearly|over|under|some|(?<!one\s)by)\s+one\b(?!\s+(?:of|by))|"
     r"one\s+(?:hour|minute|second|day|week|month|year|night|time)s?|"
-    r"times?\s+(?:as|more|less|higher|lower|the)|as\s+much\s+again|order\s+of\s+magnitude|"
+    r"times?\s+(?:as|more|less|higher|lower|the)|"
     r"(?:average|typical|normal|similar|comparable|other|most|many|ordinary|standard)\s+(?:\w+\s+)?"
     r"(?:households?|homes?|houses?|famil(?:y|ies)|people|users?|consumers?|flats?|apartments?)|"
-    r"neighbou?rs?|neighbou?rhood|national(?:ly)?|nationwide|country|statistics|studies|experts?|on\s+average|industry)\b",
+    r"neighbou?r(?:s|hood)?|national(?:ly)?|nationwide|country|statistics|studies|experts?|on\s+average|industry)\b",
     re.IGNORECASE,
 )
 """Amounts in several words, and comparisons with others, of whom nothing was measured."""
@@ -104,6 +112,15 @@ def stated_quantity(word: str) -> bool:
     if lower.endswith("fold") and _GLUED.fullmatch(lower):
         return True
     return lower not in _NEIGHBOURS and any(_is_near(lower, number) for number in _LONG)
+
+
+def joins_to_quantity(words: Sequence[str]) -> str | None:
+    """Return the first number word that a space was put into, such as `hun dred`."""
+    for before, after in pairwise(words):
+        joined = (before + after).lower()
+        if len(joined) >= MIN_MISSPELT and joined in QUANTITIES:
+            return joined
+    return None
 
 
 def _is_near(word: str, number: str) -> bool:

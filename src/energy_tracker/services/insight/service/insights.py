@@ -13,7 +13,7 @@ from energy_tracker.kit.problems import Problem, TemporarilyUnavailable
 from energy_tracker.services.insight.model.advice import OF_OVERVIEW, OF_SAVING_TIPS, Purpose, Tip, shown_name
 from energy_tracker.services.insight.model.appliances import kind_of
 from energy_tracker.services.insight.model.facts import Fact, FactTable, Finding, FindingKind, Subject
-from energy_tracker.services.insight.model.findings import find_all
+from energy_tracker.services.insight.model.findings import find_all, without_idle_sizes
 from energy_tracker.services.insight.model.hours import HomeTable, build_home_table
 from energy_tracker.services.insight.ports import Directory, Question, Usage
 from energy_tracker.services.insight.service.counsel import AdviceDesk
@@ -104,6 +104,8 @@ def fact_table(home: HomeTable, purpose: Purpose) -> FactTable:
     """Find everything that matters for a purpose, rank it and number its facts."""
     kinds = OF_OVERVIEW if purpose is Purpose.OVERVIEW else OF_SAVING_TIPS
     found = [finding for finding in find_all(home) if finding.kind in kinds]
+    if purpose is Purpose.SAVING_TIPS:
+        found = without_idle_sizes(found, home)
     used = [finding for finding in found if _is_about_the_window(finding)]
     rest = [finding for finding in found if not _is_about_the_window(finding)]
     if used and used[0].kind is FindingKind.NOT_MEASURED:

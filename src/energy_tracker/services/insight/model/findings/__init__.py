@@ -1,6 +1,8 @@
 """What can be found in the hours of a home: each finding a pure function from the table to zero or more findings."""
 
-from energy_tracker.services.insight.model.facts import Finding
+from collections.abc import Iterable
+
+from energy_tracker.services.insight.model.facts import Finding, FindingKind
 from energy_tracker.services.insight.model.findings import cooling, devices, home, quality, solar, weeks
 from energy_tracker.services.insight.model.hours import HomeTable
 
@@ -17,6 +19,21 @@ FINDERS = (
     quality.poorly_measured,
 )
 """Every finding there is; a new one is a function in this package and a line here."""
+
+
+def without_idle_sizes(found: Iterable[Finding], table: HomeTable) -> list[Finding]:
+    """Leave out that a device is large where nothing follows from it for a person who wants to save.
+
+    That is so where something more telling was found about it, and for what is meant to be always on.
+    """
+    everything = list(found)
+    told = {finding.device_id for finding in everything if finding.kind is not FindingKind.LARGE_DEVICE}
+    told |= {device.id for device in table.devices if device.type in devices.MEANT_TO_BE_ON}
+    return [
+        finding
+        for finding in everything
+        if finding.kind is not FindingKind.LARGE_DEVICE or finding.device_id not in told
+    ]
 
 
 def find_all(table: HomeTable) -> tuple[Finding, ...]:
