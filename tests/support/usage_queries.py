@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import httpx
-import msgspec
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
+from energy_tracker.contracts.usage import Explanation, RebuildAnswer
 from energy_tracker.kit.health import Health
 from energy_tracker.kit.ids import event_key
-from energy_tracker.kit.instants import to_ms
+from energy_tracker.kit.instants import to_iso, to_ms
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.adapters.memory import MemoryDirectory, MemoryIntake, MemoryReadings
 from energy_tracker.services.usage.api import create_api
@@ -42,21 +42,20 @@ class StoppedClock:
         self.instant_ms += int(seconds * 1000)
 
 
-class Explanation(msgspec.Struct):
-    """What the explaining double was asked."""
-
-    user_id: int
-    device_id: int
-    from_ms: int
-    to_ms: int
-
-
 class Explainer:
     """Answers with the question."""
 
     async def explain(self, *, principal, user_id, device_id, from_ms, to_ms):
         assert principal.name
-        return Explanation(user_id, device_id, from_ms, to_ms)
+        return Explanation(
+            user_id=user_id,
+            device_id=device_id,
+            from_=to_iso(from_ms),
+            to=to_iso(to_ms),
+            import_kwh=None,
+            export_kwh=None,
+            streams=(),
+        )
 
 
 class Rebuilder:
@@ -67,7 +66,7 @@ class Rebuilder:
 
     async def rebuild(self):
         self.times += 1
-        return {"devices": self.times}
+        return RebuildAnswer(devices=self.times, readings=0, seconds=0.0)
 
 
 def interval(device_id, when, kwh, *, since=None, direction=None, key=None, channel=""):

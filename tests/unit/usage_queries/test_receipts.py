@@ -155,10 +155,13 @@ async def test_explaining_is_passed_on(home, client):
     params = {"deviceId": "1", "from": "2026-06-01T00:00Z", "to": "2026-06-02T00:00Z"}
     response = await client.get(f"/api/v1/usage/{HOME}/explain", params=params)
     assert response.json() == {
-        "user_id": HOME,
-        "device_id": 1,
-        "from_ms": at("2026-06-01T00:00"),
-        "to_ms": at("2026-06-02T00:00"),
+        "userId": HOME,
+        "deviceId": 1,
+        "from": "2026-06-01T00:00:00Z",
+        "to": "2026-06-02T00:00:00Z",
+        "importKwh": None,
+        "exportKwh": None,
+        "streams": [],
     }
     for missing in params:
         fewer = {name: text for name, text in params.items() if name != missing}
@@ -169,7 +172,7 @@ async def test_explaining_is_passed_on(home, client):
 
 
 async def test_rebuilding_answers_what_was_done(home, client):
-    assert (await client.post("/actuator/rebuild")).json() == {"devices": 1}
+    assert (await client.post("/actuator/rebuild")).json() == {"devices": 1, "readings": 0, "seconds": 0.0}
     assert (await client.get("/actuator/rebuild")).status_code == 405
     assert home.rebuilder.times == 1
 

@@ -1,7 +1,6 @@
 """The HTTP edge of usage-service."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
@@ -9,7 +8,15 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from energy_tracker.contracts.usage import LedgerAnswer, ReadingsAnswer, Resolution, SeriesAnswer, UsageAnswer
+from energy_tracker.contracts.usage import (
+    Explanation,
+    LedgerAnswer,
+    ReadingsAnswer,
+    RebuildAnswer,
+    Resolution,
+    SeriesAnswer,
+    UsageAnswer,
+)
 from energy_tracker.kit.health import Health
 from energy_tracker.kit.instants import to_ms
 from energy_tracker.kit.principal import Principal
@@ -33,7 +40,7 @@ class Explains(Protocol):
 
     async def explain(
         self, *, principal: Principal, user_id: int, device_id: int, from_ms: int, to_ms: int
-    ) -> msgspec.Struct:
+    ) -> Explanation:
         """Return the figure of `[from_ms, to_ms)` and how it came about."""
 
 
@@ -170,7 +177,7 @@ def _receipt_routes(queries: QueryService, explain: Explains) -> APIRouter:
             )
         )
 
-    @router.get("/usage/{userId}/explain", summary="A figure down to its readings", responses=_answers(None))
+    @router.get("/usage/{userId}/explain", summary="A figure down to its readings", responses=_answers(Explanation))
     async def explain_figure(
         user_id: UserId, asked: Annotated[_ExplainParameters, Query()], principal: Asking
     ) -> Response:
@@ -203,7 +210,7 @@ def _ledger_routes(queries: QueryService, rebuild: Rebuilds) -> APIRouter:
         "/actuator/rebuild",
         summary="Derive every figure again from the raw readings",
         tags=["actuator"],
-        responses=_answers(None, unknown=False),
+        responses=_answers(RebuildAnswer, unknown=False),
     )
     async def rebuild_figures() -> Response:
         return _json(await rebuild.rebuild())
@@ -215,7 +222,7 @@ def _router(tag: str) -> APIRouter:
     return APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=[tag])
 
 
-def _json(answer: msgspec.Struct | Mapping[str, Any]) -> Response:
+def _json(answer: msgspec.Struct) -> Response:
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
@@ -239,12 +246,12 @@ def _device_ids(texts: list[str]) -> frozenset[int]:
     return frozenset(_device_id(text) for text in texts)
 
 
-_ANSWERS = (UsageAnswer, SeriesAnswer, ReadingsAnswer, LedgerAnswer)
+_ANSWERS = (UsageAnswer, SeriesAnswer, ReadingsAnswer, Explanation, LedgerAnswer, RebuildAnswer)
 
 
-def _answers(answer: type[msgspec.Struct] | None, *, unknown: bool = True) -> dict[int | str, dict[str, Any]]:
+def _answers(answer: type[msgspec.Struct], *, unknown: bool = True) -> dict[int | str, dict[str, Any]]:
     """Describe a call's answers for the OpenAPI document; the structs' schemas are added by `_document_answers`."""
-    schema = {"type": "object"} if answer is None else {"$ref": f"#/components/schemas/{answer.__name__}"}
+    schema = {"$ref": f"#/components/schemas/{answer.__name__}"}
     problem = {"content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     described: dict[int | str, dict[str, Any]] = {
         200: {"content": {"application/json": {"schema": schema}}},

@@ -34,6 +34,7 @@ Identity = tuple[int, int, bytes]
 
 _READING = "device_id, time_ms, key, kind, direction, amount, since_ms, received_ms, channel"
 _FIND_AT_ONCE = 500
+_DEVICES_AT_ONCE = 400  # a compound SELECT has at most 500 terms
 
 
 class SqliteReadingStore:
@@ -114,16 +115,19 @@ class SqliteReadingStore:
     ) -> Sequence[Reading]:
         """Return raw readings of a stretch of time, in order of (time, device, key), behind the cursor."""
         start = (from_ms, -1, b"") if after is None or after.time_ms < from_ms else after
-        per_device = " UNION ALL ".join(
-            f"SELECT * FROM (SELECT {_READING} FROM reading WHERE device_id = ? AND time_ms >= ? AND time_ms < ?"
-            " AND (time_ms, device_id, key) > (?, ?, ?) ORDER BY time_ms, key LIMIT ?)"
-            for _ in device_ids
-        )
-        if not device_ids:
-            return []
-        bindings = [binding for device_id in device_ids for binding in (device_id, start[0], to_ms, *start, limit)]
-        rows = await self._rows(f"{per_device} ORDER BY 2, 1, 3 LIMIT ?", (*bindings, limit))
-        return [read_reading(row) for row in rows]
+        found: list[Row] = []
+        for first in range(0, len(device_ids), _DEVICES_AT_ONCE):
+            part = device_ids[first : first + _DEVICES_AT_ONCE]
+            per_device = " UNION ALL ".join(
+                f"SELECT * FROM (SELECT {_READING} FROM reading WHERE device_id = ? AND time_ms >= ? AND time_ms < ?"
+                " AND (time_ms, device_id, key) > (?, ?, ?) ORDER BY time_ms, key LIMIT ?)"
+                for _ in part
+            )
+            bindings = [binding for device_id in part for binding in (device_id, start[0], to_ms, *start, limit)]
+            found += await self._rows(f"{per_device} ORDER BY 2, 1, 3 LIMIT ?", (*bindings, limit))
+        if len(device_ids) > _DEVICES_AT_ONCE:
+            found.sort(key=lambda row: (row[1], row[0], row[2]))
+        return [read_reading(row) for row in found[:limit]]
 
     async def kinds(self, device_id: int) -> dict[tuple[Direction | None, str], set[Kind]]:
         """Return which kinds of readings a device has, by the direction as it was sent and the channel."""
