@@ -101,9 +101,15 @@ class EpisodeFollower:
                 self._loop.succeeded()
 
     async def _own_position(self) -> int | None:
-        """Return where the store says we are; with several partitions only the log itself knows."""
+        """Return the stored position where it is behind the log's (the store was restored from a backup), else None.
+
+        Where it is ahead, the process ended before it could commit: what comes again is known, and is committed then.
+        """
         positions = await self._repository.positions()
-        return positions.get(EMBEDDED_PARTITION) if positions.keys() <= {EMBEDDED_PARTITION} else None
+        if not positions.keys() <= {EMBEDDED_PARTITION}:
+            return None  # with several partitions only the log itself knows
+        stored = positions.get(EMBEDDED_PARTITION, 0)
+        return stored if stored < await self._log.committed(ENERGY_ALERT_EPISODES, group=ALERT_GROUP) else None
 
     async def _take(self, batch: Batch) -> None:
         transitions: list[Transition] = []
