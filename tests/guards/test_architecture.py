@@ -14,7 +14,11 @@ FUNCTION_LINES = 40
 LONG_MODULES = {
     "settings/tree.py": "one table of all settings; cutting it would hide some of them",
 }
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS = {
+    "services/ingestion/api.py::IngestionApi.router": "the table of its calls",
+    "services/ingestion/simulation/households.py::home": "the table of a home's appliances",
+    "services/ingestion/simulation/households.py::lab": "the table of a laboratory's appliances",
+}
 
 
 def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, int]]:
@@ -47,8 +51,9 @@ def test_the_import_walls_stand() -> None:
 def test_modules_stay_short_enough_to_read() -> None:
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules()}
     too_long = {name: lines for name, lines in lengths.items() if lines > MODULE_LINES and name not in LONG_MODULES}
-    assert not too_long, "split them, or give LONG_MODULES a reason that a reader would accept"
-    assert all(lengths.get(name, 0) > MODULE_LINES for name in LONG_MODULES), "an exception is no longer needed"
+    assert not too_long, f"split them, or give LONG_MODULES a reason that a reader would accept: {too_long}"
+    unneeded = [name for name in LONG_MODULES if lengths.get(name, 0) <= MODULE_LINES]
+    assert not unneeded, f"take them out of LONG_MODULES: {unneeded}"
 
 
 def test_functions_stay_short_enough_to_read() -> None:
@@ -59,8 +64,9 @@ def test_functions_stay_short_enough_to_read() -> None:
         for name, lines in functions(ast.parse(path.read_text(encoding="utf-8")))
     }
     too_long = {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES and name not in LONG_FUNCTIONS}
-    assert not too_long, "split them, or give LONG_FUNCTIONS a reason that a reader would accept"
-    assert all(lengths.get(name, 0) > FUNCTION_LINES for name in LONG_FUNCTIONS), "an exception is no longer needed"
+    assert not too_long, f"split them, or give LONG_FUNCTIONS a reason that a reader would accept: {too_long}"
+    unneeded = [name for name in LONG_FUNCTIONS if lengths.get(name, 0) <= FUNCTION_LINES]
+    assert not unneeded, f"take them out of LONG_FUNCTIONS: {unneeded}"
 
 
 def test_a_wiring_is_a_page_that_a_newcomer_reads() -> None:
