@@ -24,6 +24,7 @@ from energy_tracker.services.alert.model.mails import MAIL_STATES, Mail, MailKin
 from energy_tracker.services.alert.model.rules import Change, KnownEpisode
 from energy_tracker.services.alert.ports import EpisodeQuery, Tally
 from energy_tracker.storage.sql import read_transaction, write_transaction
+from energy_tracker.storage.uninterrupted import uninterrupted
 
 _IN_STATE: dict[State, sa.ColumnElement[bool]] = {
     "open": ALERT.c.ended_at_ms.is_(None) & ALERT.c.acknowledged_at_ms.is_(None),
@@ -47,6 +48,7 @@ class SqlAlertRepository:
         self._engine = engine
         self._clock = clock
 
+    @uninterrupted
     async def known_episodes(self, episode_ids: Collection[str]) -> Mapping[str, KnownEpisode]:
         """Return those of the episodes that are stored, by id."""
         if not episode_ids:
@@ -59,6 +61,7 @@ class SqlAlertRepository:
                 kinds.setdefault(row.alert_id, set()).add(mail_of(row).kind)
         return {row.id: KnownEpisode(episode_of(row), frozenset(kinds[row.id])) for row in alerts}
 
+    @uninterrupted
     async def store(self, changes: Sequence[Change], positions: Mapping[int, int]) -> None:
         """Store changes in order, and with them the consumer's offset in each partition, all or nothing."""
         try:
@@ -96,12 +99,14 @@ class SqlAlertRepository:
                 sa.update(MAIL).where(waiting).values(state="suppressed", last_error=withdrawal.reason)
             )
 
+    @uninterrupted
     async def positions(self) -> Mapping[int, int]:
         """Return the offset of the last record that is stored, by partition."""
         async with read_transaction(self._engine) as connection:
             rows = await connection.execute(sa.select(POSITION))
             return {row.partition_number: row.log_offset for row in rows}
 
+    @uninterrupted
     async def episodes(self, query: EpisodeQuery) -> Sequence[Episode]:
         """Return the episodes asked for, newest first."""
         statement = _episodes_where(sa.select(ALERT), query.user_id, query.states)
@@ -115,12 +120,14 @@ class SqlAlertRepository:
         async with read_transaction(self._engine) as connection:
             return [episode_of(row) for row in await connection.execute(statement)]
 
+    @uninterrupted
     async def count_episodes(self, *, user_id: int | None, states: frozenset[State]) -> int:
         """Return how many episodes there are of a user (or of all) in these states (none given: in any)."""
         statement = _episodes_where(sa.select(sa.func.count()).select_from(ALERT), user_id, states)
         async with read_transaction(self._engine) as connection:
             return await connection.scalar(statement) or 0
 
+    @uninterrupted
     async def acknowledge(self, episode_id: str, *, at_ms: int, reminder: str) -> Episode | None:
         """Note the first acknowledgement, suppress a waiting reminder for the reason given, and return the episode."""
         first = (ALERT.c.id == episode_id) & ALERT.c.acknowledged_at_ms.is_(None)
@@ -131,24 +138,28 @@ class SqlAlertRepository:
             row = (await connection.execute(sa.select(ALERT).where(ALERT.c.id == episode_id))).one_or_none()
         return None if row is None else episode_of(row)
 
+    @uninterrupted
     async def episode(self, episode_id: str) -> Episode | None:
         """Return an episode, or None."""
         async with read_transaction(self._engine) as connection:
             row = (await connection.execute(sa.select(ALERT).where(ALERT.c.id == episode_id))).one_or_none()
         return None if row is None else episode_of(row)
 
+    @uninterrupted
     async def user_ids(self, *, after: int, limit: int) -> Sequence[int]:
         """Return the users that have episodes, in order of id, those above `after`."""
         statement = sa.select(ALERT.c.user_id).distinct().where(ALERT.c.user_id > after)
         async with read_transaction(self._engine) as connection:
             return (await connection.scalars(statement.order_by(ALERT.c.user_id).limit(limit))).all()
 
+    @uninterrupted
     async def erase_user(self, user_id: int) -> int:
         """Erase a user's episodes and mails, and return how many episodes there were."""
         async with write_transaction(self._engine) as connection:
             await connection.execute(sa.delete(MAIL).where(MAIL.c.user_id == user_id))
             return (await connection.execute(sa.delete(ALERT).where(ALERT.c.user_id == user_id))).rowcount
 
+    @uninterrupted
     async def tally(self) -> Tally:
         """Count mails and episodes by state."""
         episodes = sa.select(*(sa.func.count(sa.case((_IN_STATE[state], 1))).label(state) for state in STATES))
@@ -168,6 +179,7 @@ class SqlMailOutbox:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
+    @uninterrupted
     async def mails(self, *, states: frozenset[MailState], before: int | None, limit: int) -> Sequence[Mail]:
         """Return mails, newest first, in these states (none given: all), those with an id below `before`."""
         statement = sa.select(MAIL).order_by(MAIL.c.id.desc()).limit(limit)
@@ -178,6 +190,7 @@ class SqlMailOutbox:
         async with read_transaction(self._engine) as connection:
             return [mail_of(row) for row in await connection.execute(statement)]
 
+    @uninterrupted
     async def claim(self, *, now_ms: int, lease_ms: int) -> Mail | None:
         """Begin an attempt: return the mail that is due longest, with the attempt counted, or None."""
         due = (MAIL.c.state == "queued") & (MAIL.c.next_attempt_at_ms <= now_ms) & _waits_for_no_other()
@@ -194,6 +207,7 @@ class SqlMailOutbox:
             return None
         return replace(mail, attempts=mail.attempts + 1, next_attempt_at_ms=now_ms + lease_ms)
 
+    @uninterrupted
     async def settle(self, mail: Mail, settlement: Settlement) -> bool:
         """End an attempt. False: the mail is gone, or was withdrawn, and did not go out."""
         values: dict[str, Any] = {"state": settlement.state, "last_error": (settlement.error or "")[:MAX_ERROR] or None}
@@ -210,6 +224,7 @@ class SqlMailOutbox:
                 await connection.execute(sa.update(ALERT).where(ALERT.c.id == mail.episode_id).values(sent=True))
         return found.rowcount > 0
 
+    @uninterrupted
     async def next_attempt_at_ms(self) -> int | None:
         """Return when the next mail that waits for no other is due; None: none waits."""
         due = (MAIL.c.state == "queued") & _waits_for_no_other()
@@ -217,6 +232,7 @@ class SqlMailOutbox:
             next_ms: int | None = await connection.scalar(sa.select(sa.func.min(MAIL.c.next_attempt_at_ms)).where(due))
         return next_ms
 
+    @uninterrupted
     async def release_held(self, *, now_ms: int, oldest_ms: int, reason: str) -> int:
         """Queue held mails written at `oldest_ms` or later, suppress the older ones; return how many were queued."""
         held = MAIL.c.state == "held"
