@@ -1,0 +1,78 @@
+"""The command line: `energy-tracker COMMAND`. Everything beyond its own words is imported when a command runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from energy_tracker import __version__
+from energy_tracker.cli import (
+    advice_commands,
+    alert_commands,
+    backup_commands,
+    directory_commands,
+    doctor_command,
+    export_command,
+    import_command,
+    run_commands,
+    simulation_commands,
+    usage_commands,
+)
+from energy_tracker.cli.output import AsJson, Output
+from energy_tracker.cli.running import Globals
+
+EPILOG = (
+    "Exit codes: 0 done · 1 failed, or problems were found · 2 wrong command line · "
+    "3 a service or the data folder cannot be used now · 4 wrong setting · 130 interrupted."
+)
+
+
+def build_app() -> typer.Typer:
+    """Return the whole command line."""
+    app = typer.Typer(
+        name="energy-tracker",
+        help="Collects the energy use of devices, loses no reading, invents no number, explains what to do about it.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_globals)
+    for group in (
+        run_commands,
+        directory_commands,
+        import_command,
+        export_command,
+        usage_commands,
+        alert_commands,
+        advice_commands,
+        simulation_commands,
+        backup_commands,
+        doctor_command,
+    ):
+        group.add_to(app)
+    app.command("version")(_version)
+    return app
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    build_app()()
+
+
+def _globals(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", help="The data folder (otherwise ENERGY_TRACKER_HOME, or the user's data directory)."),
+    ] = None,
+) -> None:
+    context.obj = Globals(home=home)
+
+
+def _version(as_json: AsJson = False) -> None:
+    """Print the version."""
+    output = Output(as_json)
+    output.document({"version": __version__})
+    output.line(__version__)

@@ -1,0 +1,93 @@
+"""How every command runs: settings read, one event loop, expected errors as sentences and exit codes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from energy_tracker.cli import exits
+from energy_tracker.cli.output import Output
+from energy_tracker.kit.problems import Problem, TemporarilyUnavailable
+
+if TYPE_CHECKING:
+    from energy_tracker.settings import Settings
+
+_SERVER_ERRORS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """What is given before the command's name."""
+
+    home: Path | None = None
+
+
+class CommandFailed(Exception):
+    """The command has printed what there is to say and ends with `code`."""
+
+    def __init__(self, code: int = exits.FAILED) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def read_settings(context: typer.Context, output: Output) -> "Settings":
+    """Return the settings of the environment, with `--home` on top. Raises `CommandFailed`, having said why."""
+    from energy_tracker.settings import InvalidConfiguration, load_settings
+
+    environ = dict(os.environ)
+    given = context.find_object(Globals)
+    if given is not None and given.home is not None:
+        environ["ENERGY_TRACKER_HOME"] = str(given.home)
+    try:
+        return load_settings(environ)
+    except InvalidConfiguration as error:
+        output.note("The configuration cannot be used:")
+        for wrong in error.errors:
+            output.note(f"  {wrong.name}: {wrong.detail}")
+        output.document({"errors": [wrong._asdict() for wrong in error.errors]})
+        raise CommandFailed(exits.CONFIGURATION) from None
+
+
+def run(
+    context: typer.Context, command: Callable[["Settings", Output], Awaitable[None]], *, as_json: bool = False
+) -> None:
+    """Run a command to its end; leave with an exit code of `exits` where it fails."""
+    output = Output(as_json)
+    guard(lambda: _run_loop(command(read_settings(context, output), output)), output)
+
+
+def guard(action: Callable[[], None], output: Output) -> None:
+    """Call `action`; turn expected errors into sentences and an exit code."""
+    try:
+        action()
+    except CommandFailed as failed:
+        raise typer.Exit(failed.code) from None
+    except TemporarilyUnavailable as problem:
+        output.problem(problem)
+        raise typer.Exit(exits.UNREACHABLE) from None
+    except Problem as problem:
+        output.problem(problem)
+        raise typer.Exit(exits.UNREACHABLE if problem.status >= _SERVER_ERRORS else exits.FAILED) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(exits.INTERRUPTED) from None
+    except BrokenPipeError:  # `… | head`: whoever read has had enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - kept open to the end, for the flush at exit
+        raise typer.Exit(exits.OK) from None
+    except OSError as error:
+        output.note(f"{error.strerror or type(error).__name__}: {error.filename or error}")
+        raise typer.Exit(exits.FAILED) from None
+
+
+def _run_loop(awaitable: Awaitable[None]) -> None:
+    import uvloop
+
+    async def awaited() -> None:
+        await awaitable
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(awaited())
