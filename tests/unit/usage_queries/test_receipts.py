@@ -169,6 +169,8 @@ async def test_explaining_is_passed_on(home, client):
         assert response.status_code == 422
         assert response.json()["errors"][0]["pointer"] == f"?{missing}"
     assert (await client.get(f"/api/v1/usage/{HOME}/explain", params=params | {"deviceId": "x"})).status_code == 404
+    for to in ("2026-06-01T00:00Z", "9999-12-31T23:59:59Z"):
+        assert (await client.get(f"/api/v1/usage/{HOME}/explain", params=params | {"to": to})).status_code == 422
 
 
 async def test_rebuilding_answers_what_was_done(home, client):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.fields import FieldInfo
 
 from energy_tracker.contracts.usage import (
     Explanation,
@@ -29,6 +30,7 @@ from energy_tracker.services.usage.queries import (
     Page,
     QueryService,
     UserNotFound,
+    check_range,
 )
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -79,12 +81,20 @@ def _instant_ms(text: object) -> object:
 
 
 Instant = Annotated[int, BeforeValidator(_instant_ms), WithJsonSchema({"type": "string", "format": "date-time"})]
-UserId = Annotated[str, Path(alias="userId", description="The user (the home): a 64-bit integer.")]
+Id = Annotated[str, WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0})]
+"""Kept as text until `parse_id` has read it: what cannot be an id is not found, rather than not acceptable."""
+
+UserId = Annotated[Id, Path(alias="userId", description="The user (the home): a 64-bit integer.")]
 Asking = Annotated[Principal, Depends(current_principal)]
 
 _FROM = Field(alias="from", description="Start of the range, which is part of it: ISO-8601 with an offset.")
 _TO = Field(alias="to", description="End of the range, which is not part of it: ISO-8601 with an offset.")
 _DEVICE_IDS = Field(alias="deviceId", description="Only this device; may be given several times.", max_length=1000)
+
+
+def _within(greatest: int, description: str) -> FieldInfo:
+    """Document a number from 1 to `greatest`; the use case is who checks it."""
+    return Field(description=description, json_schema_extra={"minimum": 1, "maximum": greatest})
 
 
 class _Parameters(BaseModel):
@@ -94,7 +104,7 @@ class _Parameters(BaseModel):
 
 
 class _UsageParameters(_Parameters):
-    days: Annotated[WholeNumber, Field(description=f"How many days back, 1 to {LONGEST_WINDOW_DAYS}.")] = 3
+    days: Annotated[WholeNumber, _within(LONGEST_WINDOW_DAYS, "How many days back.")] = 3
 
 
 class _SeriesParameters(_Parameters):
@@ -103,21 +113,21 @@ class _SeriesParameters(_Parameters):
     resolution: Annotated[Resolution, Field(description="Buckets of the local calendar; weeks begin on Monday.")] = (
         "hour"
     )
-    device_ids: Annotated[list[str], _DEVICE_IDS] = []
+    device_ids: Annotated[list[Id], _DEVICE_IDS] = []
 
 
 class _ReadingsParameters(_Parameters):
     from_: Annotated[Instant | None, _FROM] = None
     to: Annotated[Instant | None, _TO] = None
-    device_ids: Annotated[list[str], _DEVICE_IDS] = []
-    limit: Annotated[WholeNumber, Field(description=f"Size of the page, 1 to {LARGEST_PAGE}.")] = 1_000
+    device_ids: Annotated[list[Id], _DEVICE_IDS] = []
+    limit: Annotated[WholeNumber, _within(LARGEST_PAGE, "The size of the page.")] = 1_000
     cursor: Annotated[str | None, Field(max_length=400, description="`next` of the page before.")] = None
 
 
 class _ExplainParameters(_Parameters):
     from_: Annotated[Instant, _FROM]
     to: Annotated[Instant, _TO]
-    device_id: Annotated[str, Field(alias="deviceId", description="The device whose figure is explained.")]
+    device_id: Annotated[Id, Field(alias="deviceId", description="The device whose figure is explained.")]
 
 
 def create_api(
@@ -181,6 +191,7 @@ def _receipt_routes(queries: QueryService, explain: Explains) -> APIRouter:
     async def explain_figure(
         user_id: UserId, asked: Annotated[_ExplainParameters, Query()], principal: Asking
     ) -> Response:
+        check_range(asked.from_, asked.to)
         return _json(
             await explain.explain(
                 principal=principal,

@@ -129,11 +129,12 @@ class QueryService:
         user = await self._user(principal, user_id)
         zone = _zone(user)
         home = await self._home(user_id, device_ids)
-        end_ms = quarter_hour_end(self._clock.now_ms() if to_ms is None else to_ms)
+        if to_ms is None:
+            to_ms = quarter_hour_end(self._clock.now_ms())
         if from_ms is None:
-            from_ms = max(EARLIEST_MS, same_time_days_before(zone, max(end_ms, EARLIEST_MS), DEFAULT_SERIES_DAYS))
-        start_ms = quarter_hour_start(from_ms)
-        check_range(start_ms, end_ms)
+            from_ms = same_time_days_before(zone, max(EARLIEST_MS, min(to_ms, LATEST_MS)), DEFAULT_SERIES_DAYS)
+        check_range(from_ms, to_ms)
+        start_ms, end_ms = quarter_hour_start(from_ms), quarter_hour_end(to_ms)
         _check_size(resolution, end_ms - start_ms, len(home.chosen_ids))
         measured = await self._measure(home, cut(zone, resolution, start_ms, end_ms))
         shown = [device for device in home.chosen if device_ids or measured.shows(device.id)]
