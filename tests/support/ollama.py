@@ -108,6 +108,7 @@ class FakeOllama:
 
     answers: list[Answer]
     asked: list[dict[str, Any]] = field(default_factory=list)
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: int = 0
     most_under_way: int = 0
 
@@ -146,6 +147,7 @@ class FakeOllama:
                 body = json.loads(await reader.readexactly(int(headers["content-length"])))
                 answer = self.answers[min(len(self.asked), len(self.answers) - 1)]
                 self.asked.append(body)
+                self.was_asked.set()
                 async for part in answer(body):
                     writer.write(part)
                     await writer.drain()

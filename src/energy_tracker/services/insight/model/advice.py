@@ -97,9 +97,14 @@ def render(tip: ProposedTip, table: FactTable) -> Tip:
         alias = match.group(1)
         return facts[alias].text if alias[0] == "F" else names[alias]
 
-    cited = tuple(alias for alias in CITATION.findall(tip.text) if alias[0] == "F")
     text = CITATION.sub(rendered, tip.text)
-    return Tip(text[:1].upper() + text[1:], tuple(dict.fromkeys((*cited, *tip.facts))))
+    return Tip(text[:1].upper() + text[1:], cited_facts(tip))
+
+
+def cited_facts(tip: ProposedTip) -> tuple[str, ...]:
+    """Return the ids of all facts that a tip rests on, in the order of their numbers."""
+    cited = {alias for alias in CITATION.findall(tip.text) if alias[0] == "F"}
+    return tuple(sorted({*cited, *tip.facts}, key=lambda alias: (len(alias), alias)))
 
 
 def shown_name(device: Device) -> str:

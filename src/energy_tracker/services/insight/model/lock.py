@@ -6,12 +6,13 @@ state a quantity, name a device that is not in the facts, or be anything but pla
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
 from energy_tracker.kit import strict_json
 from energy_tracker.kit.problems import Problem
-from energy_tracker.services.insight.model.advice import CITATION, KINDS_OF_ACTION, Action, ProposedTip
+from energy_tracker.services.insight.model.advice import CITATION, KINDS_OF_ACTION, Action, ProposedTip, cited_facts
 from energy_tracker.services.insight.model.appliances import claimed_kinds
 from energy_tracker.services.insight.model.facts import Fact, FactTable, Role, Unit
 from energy_tracker.services.insight.model.words import PHRASES, joins_to_quantity, stated_quantity
@@ -88,7 +89,7 @@ def _check_tip(tip: ProposedTip, table: FactTable) -> ProposedTip:
     facts = table.by_id()
     text = _without_repeated_units(_with_braces(tip.text), facts)
     cited = CITATION.findall(text)
-    ids = tuple(dict.fromkeys((*tip.facts, *(alias for alias in cited if alias[0] == "F"))))
+    ids = cited_facts(replace(tip, text=text))
     unknown = [alias for alias in ids if alias not in facts]
     unknown += [alias for alias in cited if alias[0] == "D" and alias not in {s.alias for s in table.subjects}]
     if unknown or not ids or len(ids) > MAX_FACTS_A_TIP:

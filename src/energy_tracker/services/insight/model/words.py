@@ -7,6 +7,7 @@ plain ASCII letters, that misspellings of the long words count as them, and that
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from string import ascii_lowercase
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -67,7 +68,14 @@ QUANTITIES = frozenset((*_CARDINALS, *_ORDINALS, *_MULTIPLES, *_UNITS, *_MONEY, 
 MIN_MISSPELT = 6
 """Shorter number words have too many English neighbours (seven and even, three and these)."""
 
-_LONG = tuple(word for word in (*_CARDINALS, *_ORDINALS, *_MULTIPLES) if len(word) >= MIN_MISSPELT)
+_LONG = {
+    initial: tuple(
+        word
+        for word in (*_CARDINALS, *_ORDINALS, *_MULTIPLES)
+        if word.startswith(initial) and len(word) >= MIN_MISSPELT
+    )
+    for initial in ascii_lowercase
+}
 
 _NEIGHBOURS = frozenset(
     _words(
@@ -111,7 +119,7 @@ def stated_quantity(word: str) -> bool:
         return True
     if lower.endswith("fold") and _GLUED.fullmatch(lower):
         return True
-    return lower not in _NEIGHBOURS and any(_is_near(lower, number) for number in _LONG)
+    return lower not in _NEIGHBOURS and any(_is_near(lower, number) for number in _LONG[lower[0]])
 
 
 def joins_to_quantity(words: Sequence[str]) -> str | None:
@@ -125,7 +133,7 @@ def joins_to_quantity(words: Sequence[str]) -> str | None:
 
 def _is_near(word: str, number: str) -> bool:
     """Whether one letter was changed, left out, added, or swapped with its neighbour."""
-    if abs(len(word) - len(number)) > 1 or word[0] != number[0]:
+    if abs(len(word) - len(number)) > 1:
         return False
     start = 0
     while start < min(len(word), len(number)) and word[start] == number[start]:

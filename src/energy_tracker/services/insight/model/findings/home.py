@@ -26,11 +26,11 @@ HOURS_A_YEAR = 8760
 def energy_used(table: HomeTable) -> list[Finding]:
     """Say how much was imported in the window (`energyUsage` of the answer), or that nothing was read."""
     days = make_fact(
-        (table.end - table.start).total_seconds() / 86_400,
+        (table.end.date() - table.start.date()).days,
         Unit.DAYS,
-        label="Days looked at",
+        label="Whole days looked at, beside today",
         period=table.period,
-        how="From the midnight at which the window begins to the last full hour.",
+        how="From the local midnight at which the window begins to today's; today counts up to its last full hour.",
     )
     energy_kwh = table.total.energy_kwh
     if energy_kwh is None:
