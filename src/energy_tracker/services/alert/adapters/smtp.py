@@ -31,15 +31,21 @@ class SmtpNotifier:
 
     async def send(self, mail: Mail) -> Outcome:
         """Try once to hand over a mail, within the time-out of the settings."""
-        client = self._client()
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                await client.connect()
-                return await self._hand_over(client, mail)
+                return await self._converse(mail)
         except TimeoutError:
             return Deferred(f"the server did not answer within {self._settings.timeout_s:g} s", whole_server=True)
-        except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as error:
+        except (aiosmtplib.SMTPException, OSError) as error:  # no connection, no trust, no log-in
             return Deferred(_reason(error), whole_server=True)
+        except ValueError as error:  # what cannot be written as a mail, or as an address on the wire
+            return Refused(_reason(error))
+
+    async def _converse(self, mail: Mail) -> Outcome:
+        client = self._client()
+        try:
+            await client.connect()
+            return await self._hand_over(client, mail)
         finally:
             client.close()
 
