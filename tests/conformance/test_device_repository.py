@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.relational import relational_engine
 
 from energy_tracker.services.device.adapters.memory import MemoryDeviceRepository
 from energy_tracker.services.device.adapters.sql import SqlDeviceRepository
 from energy_tracker.services.device.model import Assignment, Device, DeviceDetails
 from energy_tracker.services.device.ports import DeviceRepository
-from tests.support.relational import relational_engine
 
 
 @pytest.fixture(params=["memory", "sql"])
@@ -106,10 +106,13 @@ async def test_a_search_takes_its_text_literally(repository: DeviceRepository, t
 
 
 async def test_a_change_that_raises_leaves_nothing(repository: DeviceRepository) -> None:
-    with pytest.raises(LookupError):
+    async def fail() -> None:
         async with repository.change() as change:
             await change.add(details(), created_at_ms=10)
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
     assert await repository.find(1) is None
     assert await repository.changes(after=0, limit=10) == ([], 0)
 

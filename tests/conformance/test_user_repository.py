@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.relational import relational_engine
 
 from energy_tracker.services.user.adapters.memory import MemoryUserRepository
 from energy_tracker.services.user.adapters.sql import SqlUserRepository
 from energy_tracker.services.user.model import NOTHING, User, UserDetails
 from energy_tracker.services.user.ports import EmailAlreadyInUse, UserRepository
-from tests.support.relational import relational_engine
 
 
 @pytest.fixture(params=["memory", "sql"])
@@ -80,10 +80,13 @@ async def test_two_tombstones_do_not_mind_each_other(repository: UserRepository)
 
 
 async def test_a_change_that_raises_leaves_nothing_and_uses_up_no_version(repository: UserRepository) -> None:
-    with pytest.raises(LookupError):
+    async def fail() -> None:
         async with repository.change() as change:
             await change.add(details())
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
     (user,) = await add(repository, details())
     assert user.version == 1
     assert [each.id for each in (await repository.changes(after=0, limit=10))[0]] == [user.id]

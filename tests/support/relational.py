@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.support.clock import VirtualClock
 
 from energy_tracker.clients.device import DeviceClient
 from energy_tracker.clients.directory import Directory
@@ -19,7 +20,6 @@ from energy_tracker.clients.user import UserClient
 from energy_tracker.storage.sql import create_engine
 from energy_tracker.wiring.device import device_service
 from energy_tracker.wiring.user import user_service
-from tests.support.clock import VirtualClock
 
 
 def url_of(path: Path) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from tests.support.relational import relational_engine, url_of
 
 from energy_tracker.storage.migrations import MigrationFailed, SchemaIsNewer, migrate, schemas, services_behind
 from energy_tracker.storage.sql import create_engine, write_transaction
-from tests.support.relational import relational_engine, url_of
 
 
 async def test_two_processes_may_begin_at_once_and_a_second_start_has_nothing_to_do(tmp_path: Path) -> None:

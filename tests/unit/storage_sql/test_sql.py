@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from tests.support.relational import relational_engine, url_of
 
 from energy_tracker.kit.problems import StorageFull, TemporarilyUnavailable
 from energy_tracker.storage import sql
@@ -14,7 +15,6 @@ from energy_tracker.storage.sql import (
     read_transaction,
     write_transaction,
 )
-from tests.support.relational import relational_engine, url_of
 
 
 async def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:
@@ -28,10 +28,14 @@ async def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:
 
 async def test_a_block_that_raises_leaves_nothing(tmp_path: Path) -> None:
     async with relational_engine(tmp_path) as engine:
-        with pytest.raises(LookupError):
+
+        async def fail() -> None:
             async with write_transaction(engine) as connection:
                 await connection.execute(text("UPDATE user_counter SET version = 7"))
                 raise LookupError
+
+        with pytest.raises(LookupError):
+            await fail()
         async with read_transaction(engine) as connection:
             assert await connection.scalar(text("SELECT version FROM user_counter")) == 0
 
