@@ -7,7 +7,6 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic.fields import FieldInfo
 
 from energy_tracker.contracts.usage import (
     Explanation,
@@ -22,7 +21,8 @@ from energy_tracker.kit.health import Health
 from energy_tracker.kit.instants import to_ms
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.telemetry import Telemetry
-from energy_tracker.kit.web import PROBLEM_JSON, StrictRoute, create_app, current_principal, parse_id
+from energy_tracker.kit.web import StrictRoute, create_app, current_principal, parse_id
+from energy_tracker.services.usage.api_document import add_schemas, describe_answers
 from energy_tracker.services.usage.queries import (
     LARGEST_PAGE,
     LONGEST_WINDOW_DAYS,
@@ -92,7 +92,7 @@ _TO = Field(alias="to", description="End of the range, which is not part of it: 
 _DEVICE_IDS = Field(alias="deviceId", description="Only this device; may be given several times.", max_length=1000)
 
 
-def _within(greatest: int, description: str) -> FieldInfo:
+def _within(greatest: int, description: str) -> Any:
     """Document a number from 1 to `greatest`; the use case is who checks it."""
     return Field(description=description, json_schema_extra={"minimum": 1, "maximum": greatest})
 
@@ -138,7 +138,7 @@ def create_api(
     app.include_router(_usage_routes(queries))
     app.include_router(_receipt_routes(queries, explain))
     app.include_router(_ledger_routes(queries, rebuild))
-    _document_answers(app)
+    add_schemas(app)
     return app
 
 
@@ -151,11 +151,13 @@ home's time zone."""
 def _usage_routes(queries: QueryService) -> APIRouter:
     router = _router("usage")
 
-    @router.get("/usage/{userId}", summary="Energy of each device in the last days", responses=_answers(UsageAnswer))
+    @router.get(
+        "/usage/{userId}", summary="Energy of each device in the last days", responses=describe_answers(UsageAnswer)
+    )
     async def usage(user_id: UserId, asked: Annotated[_UsageParameters, Query()], principal: Asking) -> Response:
         return _json(await queries.usage(principal=principal, user_id=_user_id(user_id), days=asked.days))
 
-    @router.get("/usage/{userId}/series", summary="Energy over time", responses=_answers(SeriesAnswer))
+    @router.get("/usage/{userId}/series", summary="Energy over time", responses=describe_answers(SeriesAnswer))
     async def series(user_id: UserId, asked: Annotated[_SeriesParameters, Query()], principal: Asking) -> Response:
         return _json(
             await queries.series(
@@ -174,7 +176,9 @@ def _usage_routes(queries: QueryService) -> APIRouter:
 def _receipt_routes(queries: QueryService, explain: Explains) -> APIRouter:
     router = _router("receipts")
 
-    @router.get("/usage/{userId}/readings", summary="Raw readings as stored", responses=_answers(ReadingsAnswer))
+    @router.get(
+        "/usage/{userId}/readings", summary="Raw readings as stored", responses=describe_answers(ReadingsAnswer)
+    )
     async def readings(user_id: UserId, asked: Annotated[_ReadingsParameters, Query()], principal: Asking) -> Response:
         return _json(
             await queries.readings(
@@ -187,7 +191,9 @@ def _receipt_routes(queries: QueryService, explain: Explains) -> APIRouter:
             )
         )
 
-    @router.get("/usage/{userId}/explain", summary="A figure down to its readings", responses=_answers(Explanation))
+    @router.get(
+        "/usage/{userId}/explain", summary="A figure down to its readings", responses=describe_answers(Explanation)
+    )
     async def explain_figure(
         user_id: UserId, asked: Annotated[_ExplainParameters, Query()], principal: Asking
     ) -> Response:
@@ -212,7 +218,7 @@ def _ledger_routes(queries: QueryService, rebuild: Rebuilds) -> APIRouter:
         "/api/v1/ledger",
         summary="Where every reading that was ever received is",
         tags=["ledger"],
-        responses=_answers(LedgerAnswer, unknown=False),
+        responses=describe_answers(LedgerAnswer, unknown=False),
     )
     async def ledger(_: Annotated[_Parameters, Query()]) -> Response:
         return _json(await queries.ledger())
@@ -221,7 +227,7 @@ def _ledger_routes(queries: QueryService, rebuild: Rebuilds) -> APIRouter:
         "/actuator/rebuild",
         summary="Derive every figure again from the raw readings",
         tags=["actuator"],
-        responses=_answers(RebuildAnswer, unknown=False),
+        responses=describe_answers(RebuildAnswer, unknown=False),
     )
     async def rebuild_figures() -> Response:
         return _json(await rebuild.rebuild())
@@ -255,55 +261,3 @@ def _device_id(text: str) -> int:
 
 def _device_ids(texts: list[str]) -> frozenset[int]:
     return frozenset(_device_id(text) for text in texts)
-
-
-_ANSWERS = (UsageAnswer, SeriesAnswer, ReadingsAnswer, Explanation, LedgerAnswer, RebuildAnswer)
-
-
-def _answers(answer: type[msgspec.Struct], *, unknown: bool = True) -> dict[int | str, dict[str, Any]]:
-    """Describe a call's answers for the OpenAPI document; the structs' schemas are added by `_document_answers`."""
-    schema = {"$ref": f"#/components/schemas/{answer.__name__}"}
-    problem = {"content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    described: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"application/json": {"schema": schema}}},
-        422: {"description": "A parameter is not acceptable", **problem},
-        503: {"description": "A needed part does not answer", **problem},
-    }
-    if unknown:
-        described[404] = {"description": "There is no such user, or the user has no such device", **problem}
-    return described
-
-
-def _document_answers(app: FastAPI) -> None:
-    """Add the schemas of the answers, which msgspec encodes and FastAPI never sees."""
-    _, schemas = msgspec.json.schema_components(_ANSWERS, ref_template="#/components/schemas/{name}")
-    schemas["Problem"] = _PROBLEM_SCHEMA
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
-
-
-_PROBLEM_SCHEMA: dict[str, Any] = {
-    "title": "Problem",
-    "description": "RFC 9457",
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
-    },
-}
