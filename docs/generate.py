@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from energy_tracker.cli.main import build_app
 from energy_tracker.kit.health import Health
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.kit.web import create_app
@@ -24,6 +27,7 @@ from energy_tracker.settings.variables import Variable, variables_of
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 GENERATED = "<!-- Written by `make docs`. Change the code, not this page. -->\n"
+HELP_WIDTH = 100
 NOT_CALLED: Any = None  # stands where a use case would; routes are only described here, never called
 
 
@@ -109,7 +113,33 @@ def _call_row(method: str, path: str, call: Mapping[str, Any]) -> str:
     return f"| `{method.upper()} {target}` | {call.get('summary', '')} | {answers} |"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"settings.md": settings_page, "http.md": http_page}
+def cli_page() -> str:
+    """Return the page of all commands: what each answers to `--help`."""
+    app = build_app()
+    runner = CliRunner()
+    lines = [GENERATED, "# Commands", "", "What each command answers to `--help`."]
+    for words in [(), *_commands(get_command(app), ())]:
+        title = " ".join(("energy-tracker", *words))
+        answer = runner.invoke(app, [*words, "--help"], prog_name="energy-tracker", terminal_width=HELP_WIDTH)
+        if answer.exit_code != 0:
+            raise RuntimeError(f"{title} --help failed: {answer.output}") from answer.exception
+        text = "\n".join(line.rstrip() for line in answer.output.strip().splitlines())
+        lines += ["", f"## {title}", "", "```text", text, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for name, inner in getattr(command, "commands", {}).items():
+        if not inner.hidden:
+            yield (*words, name)
+            yield from _commands(inner, (*words, name))
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "http.md": http_page,
+    "cli.md": cli_page,
+}
 
 
 def stale_pages() -> Iterator[tuple[Path, str]]:
