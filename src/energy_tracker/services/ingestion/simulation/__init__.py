@@ -25,6 +25,6 @@ Nothing here knows a framework or reads the clock of the machine. The entry poin
     `measured_buckets(answer: SeriesAnswer) -> Iterator[MeasuredBucket]` takes the answer of usage-service's `series`.
 `control`
     `SimulationRunner(fleet=…, post=…, clock=…, options=SimulationOptions())` implements
-    `ports.SimulationControl`, and has `close()`. `fleet` is a `Fleet` (`devices() -> Sequence[fleet.FleetDevice]`), `post` a `Post`
-    (`post(path, body) -> PostAnswer`).
+    `ports.SimulationControl`, and has `close()`. `fleet` is a `Fleet` (`devices() -> Sequence[fleet.FleetDevice]`),
+    `post` a `Post` (`post(path, body) -> PostAnswer`).
 """

@@ -119,8 +119,9 @@ class Day:
 
     @cached_property
     def cloudiness(self) -> float:
-        """The day's cover of clouds, 0 (clear) to 1 (overcast); neighbouring days are alike."""
-        return min(1.0, max(0.0, 0.5 + 0.45 * self._weather("cloud")))
+        """The day's cover of clouds, 0 (clear) to 1 (overcast): more in winter; neighbouring days are alike."""
+        winter = math.cos(2 * math.pi * self.date.timetuple().tm_yday / _DAYS_PER_YEAR)
+        return min(1.0, max(0.0, 0.62 + 0.12 * winter + 0.45 * self._weather("cloud")))
 
     @cached_property
     def before(self) -> "Day":

@@ -18,9 +18,9 @@ class CoolingAppliance:
     there is one, runs about every `defrost_every_days`, and the run after it is longer.
     """
 
-    running_w: float = 112.0
+    running_w: float = 102.0
     start_w: float = 540.0
-    run_min: float = 14.0
+    run_min: float = 17.0
     rest_min: float = 36.0
     resting_w: float = 0.3
     lamp_w: float = 15.0
@@ -39,7 +39,7 @@ class CoolingAppliance:
         while not timeline.is_full:
             warmed_s = self._rest(timeline, day, rest_s, doors)
             warmth = 1 + self.per_degree * (day.indoor_c(timeline.now_ms) - _REFERENCE_ROOM_C)
-            run_s = self.run_min * MINUTE_S * warmth * stream.lognormvariate(0, 0.06) + warmed_s
+            run_s = self.run_min * MINUTE_S * warmth * stream.lognormvariate(0, 0.14) + warmed_s
             if defrosts and timeline.now_ms >= day.at_ms(defrosts[0]):
                 defrosts.pop()
                 timeline.hold(self.defrost_w, 11 * MINUTE_S)

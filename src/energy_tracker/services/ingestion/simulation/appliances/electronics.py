@@ -14,9 +14,10 @@ _DARK_FROM_S = 17.0 * HOUR_S
 
 @dataclass(frozen=True, slots=True)
 class SessionAppliance(UsedAppliance):
-    """Something switched on for sessions: power in W with its share of fluctuation, session in minutes (its median).
+    """Something switched on for sessions: power in W with its share of fluctuation, session in minutes (median).
 
-    `busy_w` comes on top in a `busy_share` of the time, such as a computer that works.
+    `busy_w` comes on top in a `busy_share` of the time, such as a computer that works. A share `again` of the
+    sessions is followed by another one after a pause.
     """
 
     power_w: float
@@ -27,6 +28,7 @@ class SessionAppliance(UsedAppliance):
     fluctuation: float = 0.015
     busy_w: float = 0.0
     busy_share: float = 0.12
+    again: float = 0.0
     standby_w: float = 0.5
 
     def runs(self, day: Day, name: str) -> Iterable[Run]:
@@ -42,6 +44,10 @@ class SessionAppliance(UsedAppliance):
             latest_s = presence.awake[-1][1] + HOUR_S / 2
             duration_s = min(stream.lognormvariate(0, self.spread) * self.session_min * MINUTE_S, latest_s - start_s)
             yield Run(start_s, tuple(self._steps(stream, duration_s)))
+            while stream.random() < self.again and start_s + duration_s < latest_s:
+                start_s += duration_s + stream.uniform(10, 240) * MINUTE_S
+                duration_s = stream.lognormvariate(0, self.spread) * self.session_min * MINUTE_S / 2
+                yield Run(start_s, tuple(self._steps(stream, duration_s)))
 
     def _steps(self, stream: Random, duration_s: float) -> Iterable[Step]:
         while duration_s > 0:
@@ -89,9 +95,9 @@ class ScheduledLights:
         return timeline.finish(self.night_w)
 
 
-TELEVISION = SessionAppliance(power_w=132.0, session_min=52.0, sessions_per_day=2.2, when="evening", standby_w=0.5)
+TELEVISION = SessionAppliance(power_w=132.0, session_min=62.0, sessions_per_day=1.3, again=0.5, standby_w=0.5)
 DESK_COMPUTER = SessionAppliance(
-    power_w=99.0, session_min=190.0, sessions_per_day=1.6, fluctuation=0.03, busy_w=42.0, standby_w=2.3
+    power_w=99.0, session_min=265.0, sessions_per_day=2.0, fluctuation=0.03, busy_w=42.0, standby_w=2.3
 )
 LAPTOP = SessionAppliance(power_w=19.0, session_min=75.0, sessions_per_day=2.6, fluctuation=0.06, busy_w=23.0)
 MONITOR = SessionAppliance(power_w=34.5, session_min=55.0, sessions_per_day=4.0, fluctuation=0.01)

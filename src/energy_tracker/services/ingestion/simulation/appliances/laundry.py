@@ -8,7 +8,7 @@ from energy_tracker.services.ingestion.simulation.appliances.base import Run, Us
 from energy_tracker.services.ingestion.simulation.segments import Step
 from energy_tracker.services.ingestion.simulation.surroundings import HOUR_S, MINUTE_S, Day
 
-_WASHING_S = 85 * MINUTE_S
+_WASHING_S = 105 * MINUTE_S
 
 
 def washings(day: Day, share_of_days: float) -> list[float]:
@@ -19,9 +19,10 @@ def washings(day: Day, share_of_days: float) -> list[float]:
     stream = day.chance("laundry")
     if not day.presence.awake:
         return []
-    loads = (1 if day.is_working_day else 2) if stream.random() < share_of_days else 0
-    first_s = day.presence.awake[-1][0] + stream.uniform(0.2, 2.5) * HOUR_S
-    return [first_s + load * (_WASHING_S + 20 * MINUTE_S) for load in range(loads)]
+    loads = (1 if day.is_working_day else 2) + round(stream.random()) if stream.random() < share_of_days else 0
+    first_s = day.presence.awake[-1][0] + stream.uniform(0.2, 1.5) * HOUR_S
+    pause_s = stream.uniform(20, 210) * MINUTE_S
+    return [first_s + load * (_WASHING_S + pause_s) for load in range(loads)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class WashingMachine(UsedAppliance):
     """Fills, heats while the drum turns, washes, rinses three times, spins."""
 
     heater_w: float = 2_030.0
-    drum_w: float = 190.0
-    share_of_days: float = 0.45
+    drum_w: float = 172.0
+    share_of_days: float = 0.35
     standby_w: float = 0.3
 
     def runs(self, day: Day, name: str) -> Iterable[Run]:
@@ -46,7 +47,7 @@ class WashingMachine(UsedAppliance):
         yield from alternating(
             heating_s, Step(16, self.heater_w + drum_w), Step(12, self.heater_w * stream.gauss(1, 0.008))
         )
-        yield from alternating(stream.uniform(17, 34) * MINUTE_S, turning, resting)
+        yield from alternating(stream.uniform(22, 50) * MINUTE_S, turning, resting)
         for _ in range(3):
             yield Step(90, 24.0)
             yield from alternating(stream.uniform(3.5, 6) * MINUTE_S, turning, resting)
@@ -63,7 +64,7 @@ class Dryer(UsedAppliance):
 
     heater_w: float = 2_120.0
     drum_w: float = 225.0
-    share_of_days: float = 0.45
+    share_of_days: float = 0.35
     dried_share: float = 0.8
     standby_w: float = 0.6
 
