@@ -87,30 +87,34 @@ class ServiceCalls:
     clock: Clock
     retry: Retry = field(default_factory=Retry)
 
-    async def call(
+    async def call(  # noqa: PLR0913 - the parts of a request, each with a default
         self,
         method: str,
         path: str = "",
         *,
         query: Mapping[str, str | int] | None = None,
         body: pydantic.BaseModel | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         attempts: int | None = None,
+        repeatable: bool = False,
     ) -> httpx.Response:
-        """Return a successful answer.
+        """Return a successful answer. `content` is a body as it is, whose type `headers` name.
 
-        A call that never reached the service is tried again; one that may have, only where its method is idempotent.
+        A call that never reached the service is tried again; one that may have, only where its method is idempotent or
+        it is `repeatable`.
         Raises `RemoteProblem` where the service refuses, `ServiceUnavailable` where it does not answer.
         """
         request = self.http.build_request(
             method,
             f"{self.url.rstrip('/')}{path}",
             params=query,
-            content=None if body is None else body.model_dump_json(by_alias=True, exclude_unset=True),
+            content=content if body is None else body.model_dump_json(by_alias=True, exclude_unset=True),
             headers={**(headers or {}), **({} if body is None else {"Content-Type": "application/json"})},
             timeout=DEFAULT_TIMEOUT,
         )
         last = (attempts or self.retry.attempts) - 1
+        repeatable = repeatable or method in _IDEMPOTENT
         for attempt in range(last + 1):
             retry_after = None
             try:
@@ -119,10 +123,10 @@ class ServiceCalls:
                 if attempt == last:
                     raise self._unavailable(error) from error
             except httpx.TransportError as error:
-                if attempt == last or method not in _IDEMPOTENT:
+                if attempt == last or not repeatable:
                     raise self._unavailable(error) from error
             else:
-                if response.status_code not in _PASSING or method not in _IDEMPOTENT or attempt == last:
+                if response.status_code not in _PASSING or not repeatable or attempt == last:
                     return _successful(response)
                 retry_after = response.headers.get("retry-after")
             await self.clock.sleep(self.retry.pause_s(attempt, retry_after))
