@@ -254,7 +254,7 @@ class AlertSettings(_Section):
     )
     remind_after: Duration | None = setting(
         "ENERGY_TRACKER_ALERT_REMIND_AFTER",
-        "Sends one more mail each time that an episode has stayed open, unacknowledged, for so long.",
+        "Sends one reminder of an episode that has stayed open, unacknowledged, for so long.",
         default=None,
         shown="no reminders",
     )

@@ -3,10 +3,12 @@
 import asyncio
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-from tests.support.alert import UserDirectory, message
+from tests.support.alert import UserDirectory, database, message, migrated_template
 from tests.support.clock import VirtualClock
 from tests.support.crashing import Crashing, CrashingLog, CrashPlan, ProcessEnded
 
@@ -15,6 +17,7 @@ from energy_tracker.eventlog.memory import MemoryEventLog
 from energy_tracker.eventlog.port import Message
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.alert.adapters.memory import MemoryAlertStore
+from energy_tracker.services.alert.adapters.sql import SqlAlertRepository, SqlMailOutbox
 from energy_tracker.services.alert.model.mails import (
     Deferred,
     Delivered,
@@ -25,6 +28,7 @@ from energy_tracker.services.alert.model.mails import (
     Refused,
     message_id,
 )
+from energy_tracker.services.alert.ports import AlertRepository, MailOutbox
 from energy_tracker.services.alert.service.episodes import AlertService
 from energy_tracker.services.alert.service.mailing import Mailing
 from energy_tracker.services.alert.worker import EpisodeFollower, MailSender
@@ -75,8 +79,9 @@ class FlakyServer:
 class World:
     """What survives the process."""
 
-    clock: VirtualClock = field(default_factory=VirtualClock)
-    store: MemoryAlertStore = field(default_factory=MemoryAlertStore)
+    repository: AlertRepository
+    outbox: MailOutbox
+    clock: VirtualClock
     server: FlakyServer = field(default_factory=FlakyServer)
 
     def __post_init__(self) -> None:
@@ -84,17 +89,18 @@ class World:
 
     async def live(self, plan: CrashPlan) -> None:
         """Run one process until all is done, or until it ends."""
-        store, log, notifier = Crashing(self.store, plan), CrashingLog(self.log, plan), Crashing(self.server, plan)
+        repository, outbox = Crashing(self.repository, plan), Crashing(self.outbox, plan)
+        log, notifier = CrashingLog(self.log, plan), Crashing(self.server, plan)
         telemetry = Telemetry("alert")
         service = AlertService(
-            repository=store, outbox=store, directory=UserDirectory(), clock=self.clock, policy=POLICY
+            repository=repository, outbox=outbox, directory=UserDirectory(), clock=self.clock, policy=POLICY
         )
-        mailing = Mailing(outbox=store, notifier=notifier, clock=self.clock, policy=POLICY, random=lambda: 0.5)
-        sender = MailSender(mailing=mailing, repository=store, clock=self.clock, telemetry=telemetry)
+        mailing = Mailing(outbox=outbox, notifier=notifier, clock=self.clock, policy=POLICY, random=lambda: 0.5)
+        sender = MailSender(mailing=mailing, repository=repository, clock=self.clock, telemetry=telemetry)
         follower = EpisodeFollower(
             event_log=log,
             service=service,
-            repository=store,
+            repository=repository,
             clock=self.clock,
             telemetry=telemetry,
             on_stored=sender.wake,
@@ -102,7 +108,8 @@ class World:
         tasks = [asyncio.create_task(follower.run()), asyncio.create_task(sender.run())]
         try:
             for _ in range(ROUNDS):
-                await self.clock.advance(30)
+                await self.clock.advance(120)
+                await self.at_rest(tasks)
                 if plan.ended or await self.is_done():
                     break
             else:
@@ -113,8 +120,13 @@ class World:
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(end, asyncio.CancelledError | ProcessEnded) for end in ends), ends
 
+    async def at_rest(self, tasks: list["asyncio.Task[None]"]) -> None:
+        """Wait until the sender sleeps on the virtual clock again, whatever a database's thread is doing meanwhile."""
+        while self.clock.next_wake_ms is None and not any(task.done() for task in tasks):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.0005)
+
     async def is_done(self) -> bool:
-        queued = (await self.store.tally()).mails["queued"]
+        queued = (await self.repository.tally()).mails["queued"]
         return queued == 0 and await self.log.lag(ENERGY_ALERT_EPISODES, group=ALERT_GROUP) == 0
 
     async def check(self) -> None:
@@ -127,7 +139,7 @@ class World:
             assert (before.subject, before.text, before.html) == (mail.subject, mail.text, mail.html)
         order = [mail.kind for mail in self.server.taken if mail.episode_id == "a"]
         assert order == sorted(order, key=("opened", "reminder", "ended").index)
-        episodes = {name: await self.store.episode(name) for name in ("a", "b", "late", "off", "refused")}
+        episodes = {name: await self.repository.episode(name) for name in ("a", "b", "late", "off", "refused")}
         states = {name: episode and (episode.state, episode.sent) for name, episode in episodes.items()}
         assert states == {
             "a": ("ended", True),
@@ -138,16 +150,31 @@ class World:
         }
         dead = await self.log.read(dead_letter_topic(ENERGY_ALERT_EPISODES))
         assert {record.value for record in dead} == {b"\xff not a transition"}
-        suppressed = await self.store.mails(states=frozenset({"suppressed"}), before=None, limit=100)
+        suppressed = await self.outbox.mails(states=frozenset({"suppressed"}), before=None, limit=100)
         assert {(mail.episode_id, mail.kind) for mail in suppressed} == {
             ("refused", "opened"),
             ("refused", "reminder"),
         } | ({A_REMINDER} - taken)
 
 
-async def run(plan: CrashPlan, sizes: Sequence[int]) -> CrashPlan:
-    """Let the history happen in pieces of these sizes, with a process that ends as planned and is started again."""
-    world = World()
+async def run(plan: CrashPlan, sizes: Sequence[int], files: tuple[Path, Path] | None = None) -> CrashPlan:
+    """Let the history happen in pieces of these sizes, with a process that ends as planned and is started again.
+
+    With `files` (a template, and where the copy goes) on SQLite, else in memory.
+    """
+    async with AsyncExitStack() as stack:
+        clock = VirtualClock()
+        if files is None:
+            store = MemoryAlertStore()
+            return await live_through(World(store, store, clock), plan, sizes)
+        engine = await stack.enter_async_context(database(*files))
+        return await live_through(
+            World(SqlAlertRepository(engine, clock=clock), SqlMailOutbox(engine), clock), plan, sizes
+        )
+
+
+async def live_through(world: World, plan: CrashPlan, sizes: Sequence[int]) -> CrashPlan:
+    """Append the history piece by piece, let each come to rest, and check what is left."""
     remaining = list(HISTORY)
     for size in (*sizes, len(HISTORY)):
         piece, remaining = remaining[:size], remaining[size:]
@@ -167,3 +194,10 @@ async def test_every_episode_has_its_mails_wherever_the_process_ends(sizes: Sequ
     for number, (call, after) in enumerate(itertools.product(range(1, whole.calls + 1), (False, True))):
         if number % every == 0:
             await run(CrashPlan(at_call=call, after=after), sizes)
+
+
+@pytest.mark.parametrize(("call", "after"), [(3, True), (6, False), (12, True), (31, True)])
+async def test_the_same_on_sqlite(tmp_path: Path, call: int, after: bool):
+    template = await migrated_template(tmp_path)
+    plan = await run(CrashPlan(at_call=call, after=after), [5, 3], (template, tmp_path / "alert.db"))
+    assert plan.at_call == 0, "the process was ended and started again"
