@@ -25,7 +25,9 @@ DeviceType = Literal[
 ]
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-Duration = Annotated[str, Field(min_length=3, max_length=40, examples=["PT5M"])]
+Duration = Annotated[
+    str, Field(min_length=3, max_length=40, examples=["PT5M"], json_schema_extra={"format": "duration"})
+]
 RatedPower = Annotated[float, Field(gt=0, le=1e9)]
 
 

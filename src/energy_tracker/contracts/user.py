@@ -24,7 +24,7 @@ class UserBody(WireModel):
     id: Annotated[int, Field(ge=0, le=MAX_ID)] | None = None
     name: Annotated[PrintableText, Field(min_length=1, max_length=200)]
     surname: ShortText | None = None
-    email: Annotated[PrintableText, Field(min_length=3, max_length=254)]
+    email: Annotated[PrintableText, Field(min_length=3, max_length=254, json_schema_extra={"format": "email"})]
     address: Annotated[PrintableText, Field(max_length=500)] | None = None
     alerting: bool | None = None
     energy_alerting_threshold: Threshold | None = None

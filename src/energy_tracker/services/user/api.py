@@ -34,7 +34,12 @@ def _user_id(text: Annotated[str, Path(alias="id", description="A 64-bit integer
     return user_id
 
 
-def _after_id(cursor: Annotated[str | None, Query(description="`next` of the page before")] = None) -> int:
+Cursor = Annotated[
+    str | None, Query(description="`next` of the page before", json_schema_extra={"pattern": "^[0-9]{1,18}$"})
+]
+
+
+def _after_id(cursor: Cursor = None) -> int:
     after_id = 0 if cursor is None else parse_id(cursor, what="cursor")
     if after_id is None:
         raise InvalidRequest("The cursor is not one of ours.", errors=[FieldError("?cursor", "take `next` of a page")])
