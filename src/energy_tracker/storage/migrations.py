@@ -7,7 +7,7 @@ the first). Which one a database has is in the table `<service>_version`. Nothin
 A revision has `upgrade()` only; the way back is a backup. It creates its tables by `op.create_table`, in portable
 types, and never imports the service's code, which moves on while the revision stays.
 
-Alembic is 15 MiB that a running process does not need: it is imported by a child process
+Alembic is 11 MiB that a running process does not need: it is imported by a child process
 (`python -m energy_tracker.storage.migrations`, the URL on its standard input), and only when something is missing.
 """
 
