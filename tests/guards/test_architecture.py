@@ -15,6 +15,7 @@ LONG_MODULES = {
     "settings/tree.py": "one table of all settings; cutting it would hide some of them",
 }
 LONG_FUNCTIONS = {
+    "cli/import_command.py::import_file": "the table of its options",
     "services/ingestion/api.py::IngestionApi.router": "the table of its calls",
     "services/ingestion/simulation/households.py::home": "the table of a home's appliances",
     "services/ingestion/simulation/households.py::lab": "the table of a laboratory's appliances",
