@@ -7,16 +7,14 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from tests.support import ollama
-from tests.support.homes import NOW, Home, device, golden_home, user
+from tests.support.homes import Home, device, facts_of, golden_home, user
 
 from energy_tracker.services.insight.adapters.ollama import PROMPT_CHARACTERS, OllamaAdviser, user_prompt
 from energy_tracker.services.insight.adapters.rules import RuleAdviser
 from energy_tracker.services.insight.model.advice import Purpose, render
 from energy_tracker.services.insight.model.facts import FactTable
-from energy_tracker.services.insight.model.hours import build_home_table
 from energy_tracker.services.insight.model.lock import check_tips
 from energy_tracker.services.insight.ports import Adviser, AdviserUnavailable, Question
-from energy_tracker.services.insight.service.insights import fact_table, window
 
 HOMES = {
     "golden": golden_home(),
@@ -35,8 +33,7 @@ HOMES = {
 
 
 def question(home: Home, purpose: Purpose) -> Question:
-    table = build_home_table(home.series(*window(NOW, 10, home.zone)), home.devices)
-    return Question(purpose, fact_table(table, purpose))
+    return Question(purpose, facts_of(home, purpose, days=10))
 
 
 def _obedient(body: dict) -> AsyncIterator[bytes]:

@@ -9,6 +9,11 @@ from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.contracts.usage import Bucket, DeviceSeries, Resolution, SeriesAnswer
 from energy_tracker.kit.instants import from_ms
 from energy_tracker.kit.problems import Problem, TemporarilyUnavailable
+from energy_tracker.services.insight.model.advice import Purpose
+from energy_tracker.services.insight.model.facts import FactTable, Finding
+from energy_tracker.services.insight.model.findings import FINDERS, ranked
+from energy_tracker.services.insight.model.hours import HomeTable, build_home_table
+from energy_tracker.services.insight.service.insights import fact_table, window
 
 Profile = Callable[[datetime], float | None]
 """kWh of the hour that begins at a local instant; None where nothing was measured."""
@@ -121,6 +126,20 @@ class FixedClock:
 
     async def sleep(self, seconds: float) -> None:
         self.instant += timedelta(seconds=seconds)
+
+
+def table_of(home: Home, days: int = 35) -> HomeTable:
+    """What the service makes of a home, as seen at `NOW`."""
+    return build_home_table(home.series(*window(NOW, days, home.zone)), home.devices, home.zone)
+
+
+def find_all(home: HomeTable) -> tuple[Finding, ...]:
+    return ranked(finding for finder in FINDERS for finding in finder(home))
+
+
+def facts_of(home: Home, purpose: Purpose, days: int = 35) -> FactTable:
+    table = table_of(home, days)
+    return fact_table(table, find_all(table), purpose)
 
 
 def device(

@@ -4,19 +4,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from statistics import fmean, median
 
-from tests.support.homes import NOW, Home, Profile, device, golden_home, user
+import msgspec
+from tests.support.homes import NOW, Home, Profile, device, facts_of, find_all, golden_home, table_of, user
 
+from energy_tracker.contracts.usage import Bucket
 from energy_tracker.services.insight.model.advice import Purpose
 from energy_tracker.services.insight.model.facts import Fact, Finding, FindingKind, Role, Unit, make_fact
-from energy_tracker.services.insight.model.findings import find_all
-from energy_tracker.services.insight.model.hours import HomeTable, build_home_table
-from energy_tracker.services.insight.service.insights import fact_table, window
+from energy_tracker.services.insight.model.hours import build_home_table
+from energy_tracker.services.insight.service.insights import window
 
 DAYS = 35
-
-
-def table_of(home: Home, days: int = DAYS) -> HomeTable:
-    return build_home_table(home.series(*window(NOW, days, home.zone)), home.devices)
 
 
 def found(home: Home, days: int = DAYS) -> dict[tuple[FindingKind, int | None], Finding]:
@@ -182,7 +179,7 @@ def test_too_poor_a_coverage_withholds_advice_and_says_so():
 
 def test_a_home_without_readings_has_one_finding_and_no_energy():
     empty = home_of(lambda _: None, lambda _: None)
-    table = fact_table(table_of(empty), Purpose.SAVING_TIPS)
+    table = facts_of(empty, Purpose.SAVING_TIPS)
     assert [finding.kind for finding in table.findings] == [FindingKind.NOT_MEASURED]
     assert [fact.unit for fact in table.facts] == [Unit.DAYS]
     assert table_of(empty).total.energy_kwh is None
@@ -288,6 +285,26 @@ def test_the_window_is_whole_across_a_change_of_clocks():
     now = datetime(2026, 10, 27, 9, 15, tzinfo=UTC)
     start, end = window(now, 3, home.zone)
     days = {
-        day.date.isoformat(): len(day.hours) for day in build_home_table(home.series(start, end), ()).total.whole_days()
+        day.date.isoformat(): len(day.hours)
+        for day in build_home_table(home.series(start, end), (), home.zone).total.whole_days
     }
     assert days == {"2026-10-24": 24, "2026-10-25": 25, "2026-10-26": 24}
+
+
+def test_instants_in_utc_and_with_an_offset_mean_the_same_hours():
+    home = golden_home()
+    answer = home.series(*window(NOW, DAYS, home.zone))
+
+    def in_utc(bucket: Bucket) -> Bucket:
+        start, end = (datetime.fromisoformat(text).astimezone(UTC).isoformat() for text in (bucket.start, bucket.end))
+        return msgspec.structs.replace(bucket, start=start.replace("+00:00", "Z"), end=end.replace("+00:00", "Z"))
+
+    wire = msgspec.structs.replace(
+        answer,
+        from_=datetime.fromisoformat(answer.from_).astimezone(UTC).isoformat(),
+        to=datetime.fromisoformat(answer.to).astimezone(UTC).isoformat(),
+        total=tuple(map(in_utc, answer.total)),
+        devices=tuple(msgspec.structs.replace(one, buckets=tuple(map(in_utc, one.buckets))) for one in answer.devices),
+    )
+    assert build_home_table(wire, home.devices, home.zone) == table_of(home)
+    assert len({hour.start for hour in table_of(home).total.hours}) == len(answer.total)

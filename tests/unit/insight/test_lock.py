@@ -8,21 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.advisers import CLAIMS, honest_answer, lying_answers
-from tests.support.homes import NOW, golden_home
+from tests.support.homes import facts_of, golden_home
 
 from energy_tracker.services.insight.adapters.rules import RuleAdviser
 from energy_tracker.services.insight.model.advice import Purpose, render
 from energy_tracker.services.insight.model.facts import FactTable
-from energy_tracker.services.insight.model.hours import build_home_table
 from energy_tracker.services.insight.model.lock import AnswerRejected, check_tips, parse_answer
 from energy_tracker.services.insight.ports import Question
-from energy_tracker.services.insight.service.insights import fact_table, window
 
 
 def table_of(purpose: Purpose = Purpose.SAVING_TIPS) -> FactTable:
-    home = golden_home()
-    start, end = window(NOW, 35, home.zone)
-    return fact_table(build_home_table(home.series(start, end), home.devices), purpose)
+    return facts_of(golden_home(), purpose)
 
 
 TABLE = table_of()

@@ -164,5 +164,7 @@ class FactTable:
             for finding in self.findings
             for role, fact in finding.facts.items()
         )
-        names = "\n".join(f"{subject.alias}|{subject.device_id}|{subject.appliance}" for subject in self.subjects)
+        names = "\n".join(
+            f"{subject.alias}|{subject.device_id}|{subject.appliance}|{subject.name}" for subject in self.subjects
+        )
         return hashlib.blake2b(f"{content}\n\n{names}".encode(), digest_size=16).hexdigest()

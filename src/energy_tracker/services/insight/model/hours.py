@@ -3,11 +3,13 @@
 Absent is not zero: an hour counts only where nearly all of it was measured, and a day only where all its hours count.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
+from functools import cached_property
 from itertools import groupby
 from statistics import fmean
+from zoneinfo import ZoneInfo
 
 from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.contracts.usage import Bucket, SeriesAnswer
@@ -23,8 +25,6 @@ MIN_SERIES_COVERAGE = 0.7
 
 MIN_MEASURED_HOURS = 24
 """A device with fewer well measured hours than a day's is not judged at all."""
-
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +73,23 @@ class Day:
         return sum(hour.energy_kwh for hour in self.hours)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Series:
-    """The hours of one meter (a device, or the home), in order of time."""
+    """The hours of one meter (a device, or the home), in order of time; what is derived from them is kept."""
 
     hours: tuple[Hour, ...]
 
-    @property
+    @cached_property
     def measured(self) -> tuple[Hour, ...]:
         """The hours whose energy is known."""
         return tuple(hour for hour in self.hours if hour.is_measured)
 
-    @property
+    @cached_property
     def profiled(self) -> tuple[Hour, ...]:
         """The hours whose energy is known to lie within them."""
         return tuple(hour for hour in self.hours if hour.is_profiled)
 
-    @property
+    @cached_property
     def coverage(self) -> float:
         """Share of the time since the first reading that was measured, 0 to 1; 0 where nothing was."""
         since_first = self._since_first()
@@ -101,23 +101,27 @@ class Series:
         known = [hour.import_kwh for hour in self.hours if hour.import_kwh is not None]
         return sum(known) if known else None
 
-    @property
+    @cached_property
     def is_judgeable(self) -> bool:
         """Whether enough was measured to say anything about it."""
         return self.coverage >= MIN_SERIES_COVERAGE and len(self.measured) >= MIN_MEASURED_HOURS
 
-    def days(self) -> Iterator[Day]:
-        """Yield the calendar days; a day is whole when each of its hours was measured and midnight follows."""
+    @cached_property
+    def days(self) -> tuple[Day, ...]:
+        """The calendar days; a day is whole when each of its hours was measured and midnight follows."""
+        days = []
         for when, group in groupby(self.hours, key=lambda hour: hour.start.date()):
             hours = tuple(group)
             starts_at_midnight = hours[0].start.hour == 0
             ends_at_midnight = hours[-1].start.hour == 23  # noqa: PLR2004 - the last hour of a day
             whole = starts_at_midnight and ends_at_midnight and all(hour.is_measured for hour in hours)
-            yield Day(when, hours, whole)
+            days.append(Day(when, hours, whole))
+        return tuple(days)
 
+    @cached_property
     def whole_days(self) -> tuple[Day, ...]:
-        """Return the days of which every hour was measured."""
-        return tuple(day for day in self.days() if day.is_whole)
+        """The days of which every hour was measured."""
+        return tuple(day for day in self.days if day.is_whole)
 
     def _since_first(self) -> tuple[Hour, ...]:
         first = next((index for index, hour in enumerate(self.hours) if hour.coverage > 0), len(self.hours))
@@ -137,7 +141,7 @@ class Device:
     rated_power_w: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HomeTable:
     """What was measured of a home in the window `[start, end)`; `total` counts no sub-meter twice."""
 
@@ -147,7 +151,7 @@ class HomeTable:
     total: Series
     devices: tuple[Device, ...] = field(default=())
 
-    @property
+    @cached_property
     def appliances(self) -> tuple[Device, ...]:
         """The devices that are judged one by one: in use, measured well enough, and not a meter of others."""
         return tuple(
@@ -167,8 +171,9 @@ def interval(start: datetime, end: datetime) -> str:
     return f"{start.isoformat(timespec='minutes')}/{end.isoformat(timespec='minutes')}"
 
 
-def build_home_table(answer: SeriesAnswer, directory: Iterable[DirectoryDevice]) -> HomeTable:
-    """Join an hourly series with what is known about the devices in it."""
+def build_home_table(answer: SeriesAnswer, directory: Iterable[DirectoryDevice], zone: ZoneInfo) -> HomeTable:
+    """Join an hourly series with what is known about the devices in it; hours and days are those of `zone`."""
+    clock = _LocalClock(zone)
     known = {device.id: device for device in directory}
     parents = {device.parent_id for device in known.values() if device.parent_id is not None}
     devices = []
@@ -179,7 +184,7 @@ def build_home_table(answer: SeriesAnswer, directory: Iterable[DirectoryDevice])
                 id=series.id,
                 name=series.name,
                 type=entry.type if entry else "MISC",
-                series=_series(series.buckets),
+                series=_series(series.buckets, clock),
                 has_children=series.id in parents,
                 is_retired=entry is not None and entry.retired_at_ms is not None,
                 rated_power_w=entry.rated_power_w if entry else None,
@@ -187,18 +192,35 @@ def build_home_table(answer: SeriesAnswer, directory: Iterable[DirectoryDevice])
         )
     return HomeTable(
         user_id=answer.user_id,
-        start=datetime.fromisoformat(answer.from_),
-        end=datetime.fromisoformat(answer.to),
-        total=_series(answer.total),
+        start=clock.read(answer.from_),
+        end=clock.read(answer.to),
+        total=_series(answer.total, clock),
         devices=tuple(devices),
     )
 
 
-def _series(buckets: Sequence[Bucket]) -> Series:
+class _LocalClock:
+    """Reads instants of the wire as local time of a zone, each once: all devices share the same hours."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self._known: dict[str, datetime] = {}
+
+    def read(self, instant: str) -> datetime:
+        """Return the local time with a fixed offset: so the two hours of a night that has one twice stay apart."""
+        local = self._known.get(instant)
+        if local is None:
+            zoned = datetime.fromisoformat(instant).astimezone(self._zone)
+            local = zoned.replace(tzinfo=timezone(zoned.utcoffset() or timedelta(0)))
+            self._known[instant] = local
+        return local
+
+
+def _series(buckets: Sequence[Bucket], clock: _LocalClock) -> Series:
     return Series(
         tuple(
             Hour(
-                start=datetime.fromisoformat(bucket.start),
+                start=clock.read(bucket.start),
                 import_kwh=bucket.import_kwh,
                 export_kwh=bucket.export_kwh,
                 coverage=bucket.coverage,

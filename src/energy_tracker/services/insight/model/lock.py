@@ -80,6 +80,8 @@ def check_tips(tips: Sequence[ProposedTip], table: FactTable) -> tuple[ProposedT
     """
     if not 1 <= len(tips) <= MAX_TIPS:
         raise AnswerRejected(f"Give between one and {MAX_TIPS} tips.")
+    if len({tip.text for tip in tips}) < len(tips):
+        raise AnswerRejected("Say nothing twice.")
     return tuple(_check_tip(tip, table) for tip in tips)
 
 

@@ -1,6 +1,8 @@
 """The two use cases: where the energy of a home goes, and what its people could do."""
 
+import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,7 +15,7 @@ from energy_tracker.kit.problems import Problem, TemporarilyUnavailable
 from energy_tracker.services.insight.model.advice import OF_OVERVIEW, OF_SAVING_TIPS, Purpose, Tip, shown_name
 from energy_tracker.services.insight.model.appliances import kind_of
 from energy_tracker.services.insight.model.facts import Fact, FactTable, Finding, FindingKind, Subject
-from energy_tracker.services.insight.model.findings import find_all, without_idle_sizes
+from energy_tracker.services.insight.model.findings import FINDERS, ranked, without_idle_sizes
 from energy_tracker.services.insight.model.hours import HomeTable, build_home_table
 from energy_tracker.services.insight.ports import Directory, Question, Usage
 from energy_tracker.services.insight.service.counsel import AdviceDesk
@@ -71,10 +73,15 @@ class InsightService:
     async def _answer(self, principal: Principal, user_id: int, days: int, purpose: Purpose) -> Insight:
         log.debug("%s asks for the %s of home %d", principal.name, purpose, user_id)
         user = await self._find_user(user_id)
-        start, end = window(self._clock.now(), days, _zone(user.time_zone))
+        zone = _zone(user.time_zone)
+        start, end = window(self._clock.now(), days, zone)
         series = await self._usage.series(user_id, start_ms=to_ms(start), end_ms=to_ms(end), resolution="hour")
-        home = build_home_table(series, self._directory.devices_of(user_id))
-        table = fact_table(home, purpose)
+        home = build_home_table(series, self._directory.devices_of(user_id), zone)
+        found: list[Finding] = []
+        for finder in FINDERS:
+            await asyncio.sleep(0)  # a large home takes a while: others have their turn in between
+            found.extend(finder(home))
+        table = fact_table(home, found, purpose)
         counsel = await self._desk.advise(Question(purpose, table))
         return Insight(user_id, counsel.tips, table.facts, home.total.energy_kwh, counsel.adviser)
 
@@ -100,10 +107,10 @@ def window(now: datetime, days: int, zone: ZoneInfo) -> tuple[datetime, datetime
     return start, end
 
 
-def fact_table(home: HomeTable, purpose: Purpose) -> FactTable:
-    """Find everything that matters for a purpose, rank it and number its facts."""
+def fact_table(home: HomeTable, findings: Iterable[Finding], purpose: Purpose) -> FactTable:
+    """Take what matters for a purpose of the findings about a home, rank it and number its facts."""
     kinds = OF_OVERVIEW if purpose is Purpose.OVERVIEW else OF_SAVING_TIPS
-    found = [finding for finding in find_all(home) if finding.kind in kinds]
+    found = [finding for finding in ranked(findings) if finding.kind in kinds]
     if purpose is Purpose.SAVING_TIPS:
         found = without_idle_sizes(found, home)
     used = [finding for finding in found if _is_about_the_window(finding)]

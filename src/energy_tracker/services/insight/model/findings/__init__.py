@@ -36,7 +36,6 @@ def without_idle_sizes(found: Iterable[Finding], table: HomeTable) -> list[Findi
     ]
 
 
-def find_all(table: HomeTable) -> tuple[Finding, ...]:
-    """Return everything found, what is at stake most first; what is only said about the measuring comes last."""
-    found = [finding for finder in FINDERS for finding in finder(table)]
+def ranked(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings in order, what is at stake most first; what is only said about the measuring comes last."""
     return tuple(sorted(found, key=lambda finding: -finding.stake_kwh_a_year))

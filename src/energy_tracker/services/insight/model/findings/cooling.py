@@ -34,7 +34,7 @@ def works_harder(table: HomeTable) -> list[Finding]:
 
 
 def _growth(table: HomeTable, device: Device) -> Finding | None:
-    days_w = [1000 * day.energy_kwh / len(day.hours) for day in device.series.whole_days()]
+    days_w = [1000 * day.energy_kwh / len(day.hours) for day in device.series.whole_days]
     if len(days_w) < MIN_DAYS:
         return None
     first_w = fmean(days_w[:ENDS_DAYS])

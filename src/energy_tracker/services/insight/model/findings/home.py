@@ -51,7 +51,7 @@ def base_load(table: HomeTable) -> list[Finding]:
     if not table.total.is_judgeable:
         return []
     lowest_w = []
-    for day in table.total.days():
+    for day in table.total.days:
         night = [hour.energy_kwh * 1000 for hour in day.hours if hour.start.hour in NIGHT_HOURS and hour.is_profiled]
         if len(night) >= MIN_HOURS_A_NIGHT:
             lowest_w.append(min(night))

@@ -24,7 +24,7 @@ def peaks_into_surplus(table: HomeTable) -> list[Finding]:
 
     Both sides bound it: on each day the smaller of the surplus and of what the peaks drew above the mean.
     """
-    whole_days = table.total.whole_days()
+    whole_days = table.total.whole_days
     if not whole_days or not table.total.is_judgeable:
         return []
     mean_kwh = fmean(hour.energy_kwh for hour in table.total.measured)

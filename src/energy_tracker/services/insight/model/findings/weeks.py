@@ -54,7 +54,7 @@ class Comparison:
 
 def week_against_weeks_before(table: HomeTable) -> list[Finding]:
     """Compare the last seven whole days with the same weekdays of the weeks before."""
-    days = {day.date: day.energy_kwh for day in table.total.whole_days()}
+    days = {day.date: day.energy_kwh for day in table.total.whole_days}
     today = table.end.date()
     recent_kwh = 0.0
     before_kwh = 0.0
@@ -134,7 +134,7 @@ def _compare(table: HomeTable, device: Device, measure: Callable[[Day, float], f
         return None
     threshold_kwh = _on_threshold_kwh(device)
     weeks: dict[int, list[Day]] = {}
-    for day in device.series.whole_days():
+    for day in device.series.whole_days:
         ago = (table.end.date() - day.date).days
         if ago >= 1 and all(hour.is_profiled or hour.energy_kwh == 0 for hour in day.hours):
             weeks.setdefault((ago - 1) // WEEK_DAYS, []).append(day)
