@@ -197,6 +197,7 @@ BAD = {
     "cut at its limit": ollama.frames(ollama.frame('{"tips":[', done=True, done_reason="length")),
     "no ollama": ollama.frames(b"<html>900 %</html>\n"),
     "hangs up": ollama.raw(b""),
+    "deep": ollama.frames(b'{"x":' + b"[" * 60_000 + b"\n"),
     "bad bytes": ollama.frames(b"\xff\xfe\x00\n"),
 }
 

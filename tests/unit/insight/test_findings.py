@@ -132,6 +132,16 @@ class TestGoldenHome:
             }
         }
 
+    def test_facts_name_the_days_that_they_are_about(self):
+        week = self.found[FindingKind.WEEK_HIGHER, None].facts
+        assert week[Role.RECENT].period == "2026-11-13/2026-11-20"
+        assert week[Role.USUAL].period == "2026-10-16/2026-11-13"
+        fridge = self.found[FindingKind.COOLING_WORKS_HARDER, 1].facts
+        assert fridge[Role.USUAL].period == "2026-10-16/2026-10-23"
+        assert fridge[Role.CHANGE].period == "2026-10-16/2026-11-20"
+        used = self.found[FindingKind.ENERGY_USED, None].facts
+        assert used[Role.ENERGY].period == "2026-10-16T00:00+02:00/2026-11-20T11:00+01:00"
+
     def test_nothing_else_is_found(self):
         assert {kind for kind, _ in self.found} == {
             FindingKind.ENERGY_USED,

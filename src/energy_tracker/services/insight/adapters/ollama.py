@@ -109,7 +109,8 @@ class OllamaAdviser:
         # Reading has no limit of its own: a slow model thinks for long, and the desk's deadline holds over all of it.
         timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S, write=10.0, pool=CONNECT_TIMEOUT_S)
         url = f"{self.base_url.rstrip('/')}/api/chat"
-        async with self.http.stream("POST", url, json=body, timeout=timeout) as response:
+        plain = {"Accept-Encoding": "identity"}  # nothing is unpacked, so nothing can swell
+        async with self.http.stream("POST", url, json=body, headers=plain, timeout=timeout) as response:
             if response.status_code != httpx.codes.OK:
                 message = f"{self.base_url} answered {response.status_code}"
                 raise AdviserUnavailable(message)
@@ -121,7 +122,7 @@ async def _read_stream(response: httpx.Response) -> str:
     pending = b""
     parts: list[str] = []
     length = received = 0
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         received += len(chunk)
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
@@ -151,7 +152,7 @@ def _frame(line: bytes) -> _Frame | None:
         return None
     try:
         frame = msgspec.json.decode(line, type=_Frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise AdviserUnavailable("the server does not speak as Ollama does") from error
     if frame.error is not None:
         message = f"the server says: {frame.error[:200]}"

@@ -166,6 +166,11 @@ class HomeTable:
         return interval(self.start, self.end)
 
 
+def whole_days_interval(first: date, end: date) -> str:
+    """Write the whole local days from `first` up to, not including, `end` as an ISO-8601 interval of dates."""
+    return f"{first.isoformat()}/{end.isoformat()}"
+
+
 def interval(start: datetime, end: datetime) -> str:
     """Write `[start, end)` as an ISO-8601 interval, to the minute."""
     return f"{start.isoformat(timespec='minutes')}/{end.isoformat(timespec='minutes')}"

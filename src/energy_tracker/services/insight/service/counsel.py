@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 2
 """A model is told once why its answer was rejected; then the rules speak."""
 
+MOST_UNDER_WAY = 32
+"""More questions than this do not queue for the model, which takes one at a time: the rules answer them."""
+
 REMEMBERED_ANSWERS = 256
 RETRY_REJECTED_AFTER_S = 600.0
 RETRY_UNAVAILABLE_AFTER_S = 30.0
@@ -78,6 +81,8 @@ class AdviceDesk:
             self._remembered.move_to_end(key)
             return known.counsel
         task = self._under_way.get(key)
+        if task is None and len(self._under_way) >= MOST_UNDER_WAY:
+            return None
         if task is None:
             task = asyncio.create_task(self._consult(key, question), name=f"advice {key[0]}")
             self._under_way[key] = task

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import fmean
 
 from energy_tracker.services.insight.model.facts import Fact, Finding, FindingKind, Role, Unit, make_fact
-from energy_tracker.services.insight.model.hours import Day, Device, HomeTable
+from energy_tracker.services.insight.model.hours import Day, Device, HomeTable, whole_days_interval
 
 WEEK_DAYS = 7
 
@@ -74,16 +74,24 @@ def week_against_weeks_before(table: HomeTable) -> list[Finding]:
     kind = FindingKind.WEEK_HIGHER if change_kwh > 0 else FindingKind.WEEK_LOWER
     direction = "more" if change_kwh > 0 else "less"
     how = f"{pairs} whole days of the last seven against the mean of the same weekdays in the weeks before."
+    recent, before = _periods(table)
     facts = {
-        role: make_fact(value, unit, label=label, period=table.period, how=how)
-        for role, value, unit, label in (
-            (Role.RECENT, recent_kwh, Unit.KILOWATT_HOURS, "Energy of the last week"),
-            (Role.USUAL, before_kwh, Unit.KILOWATT_HOURS, "Energy of the same weekdays before, as a mean"),
-            (Role.CHANGE, 100 * abs(change_kwh) / before_kwh, Unit.PERCENT, f"How much {direction} that is"),
+        role: make_fact(value, unit, label=label, period=period, how=how)
+        for role, value, unit, label, period in (
+            (Role.RECENT, recent_kwh, Unit.KILOWATT_HOURS, "Energy of the last week", recent),
+            (Role.USUAL, before_kwh, Unit.KILOWATT_HOURS, "Energy of the same weekdays before, as a mean", before),
+            (Role.CHANGE, 100 * abs(change_kwh) / before_kwh, Unit.PERCENT, f"How much {direction} that is", recent),
         )
     }
     # A week that was low has nothing at stake; a high one would cost its excess again each week.
     return [Finding(kind, facts, max(0.0, change_kwh / pairs * 365))]
+
+
+def _periods(table: HomeTable) -> tuple[str, str]:
+    """Return the last seven whole days and the time before them, as intervals of dates."""
+    today = table.end.date()
+    week = today - timedelta(days=WEEK_DAYS)
+    return whole_days_interval(week, today), whole_days_interval(table.start.date(), week)
 
 
 def _same_weekday_before(days: Mapping[date, float], when: date, first: date) -> list[float]:
@@ -164,22 +172,28 @@ def _on_threshold_kwh(device: Device) -> float | None:
 def _finding(kind: FindingKind, table: HomeTable, device: Device, comparison: Comparison, unit: Unit) -> Finding:
     extra_kwh_a_year = max(0.0, (comparison.recent_kwh_a_day - comparison.usual_kwh_a_day) * 365)
 
-    def fact(value: float, label: str, how: str, in_unit: Unit = unit) -> Fact:
-        return make_fact(value, in_unit, label=label, period=table.period, how=how, device_id=device.id)
+    recent, before = _periods(table)
+
+    def fact(value: float, label: str, period: str, how: str, in_unit: Unit = unit) -> Fact:
+        return make_fact(value, in_unit, label=label, period=period, how=how, device_id=device.id)
 
     what = "Hours a day it was on" if unit is Unit.HOURS_A_DAY else "Times a day it was switched on"
     facts = {
         Role.RECENT: fact(
-            comparison.recent, f"{what}, in the last week", "The mean over the whole days of the last seven."
+            comparison.recent, f"{what}, in the last week", recent, "The mean over the whole days of the last seven."
         ),
         Role.USUAL: fact(
-            comparison.usual, f"{what}, in its highest week before", "The highest mean a day of the weeks before."
+            comparison.usual,
+            f"{what}, in its highest week before",
+            before,
+            "The highest mean a day of the weeks before.",
         ),
     }
     if extra_kwh_a_year > 0:
         facts[Role.YEARLY] = fact(
             extra_kwh_a_year,
             "Energy over a year that the difference would make",
+            recent,
             "Its energy a day in the last seven days less that of the weeks before, for 365 days.",
             Unit.KILOWATT_HOURS_A_YEAR,
         )
