@@ -81,7 +81,7 @@ class Running:
             page = await self.client.outbox()
             if len(page.items) == number and all(mail.state != "queued" for mail in page.items):
                 return True
-            await self.house.clock.advance(5)
+            await self.house.clock.advance(60)
             return False
 
         await until(none_queued)

@@ -78,7 +78,7 @@ async def world():
 async def test_a_store_that_is_down_is_waited_for_and_is_no_poison(world: Follower, error: Exception):
     world.store.error = error
     await world.log.append(ENERGY_ALERT_EPISODES, [message()])
-    await world.clock.advance(3600)
+    await world.clock.advance(300)
     assert await world.lag() == 1
     health = await world.follower.health()
     assert health.status == "DOWN"

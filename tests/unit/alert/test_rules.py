@@ -37,6 +37,13 @@ def test_no_mail_for_late_news_nor_for_who_wants_none(silent: dict[str, bool]):
     assert [change.episode.state for change in found] == ["open", "ended"]
 
 
+def test_an_ended_episode_goes_on_saying_what_it_was_about_and_its_mail_says_how_it_ended():
+    opened, ended = changes(transition(message="Much is used."), transition(version=2, message="Little is used again."))
+    assert [opened.episode.message, ended.episode.message] == ["Much is used.", "Much is used."]
+    assert "Little is used again." in ended.mails[0].text
+    assert [change.episode.message for change in changes(transition(version=2, message="Over."))] == ["Over."]
+
+
 def test_an_end_is_not_told_to_who_was_not_told_of_the_beginning():
     assert kinds(changes(transition(notify=False), transition(version=2))) == []
 

@@ -50,7 +50,7 @@ def write_letter(transition: Transition, kind: MailKind) -> Letter:
     """Return the mail of this kind about an episode, as this transition tells it."""
     name = one_line(transition.user_name or "")
     greeting = f"Hello {name}," if name else "Hello,"
-    opening = _opening_sentence(transition, kind)
+    opening = _opening_sentence(kind)
     message = one_line(transition.message)
     facts = _facts(transition)
     closing = (
@@ -69,14 +69,14 @@ def _subject(transition: Transition, kind: MailKind) -> str:
     return f"{phrase} for User {transition.user_id}"
 
 
-def _opening_sentence(transition: Transition, kind: MailKind) -> str:
+def _opening_sentence(kind: MailKind) -> str:
     match kind:
         case "opened":
             return ""
         case "reminder":
             return "This alert is still open, and nobody has acknowledged it."
         case "ended":
-            return "This alert has ended. It was about:" if transition.message else "This alert has ended."
+            return "This alert has ended."
         case _:
             assert_never(kind)
 

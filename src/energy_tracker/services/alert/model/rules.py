@@ -64,13 +64,14 @@ def changes_of(
 
 
 def _change(transition: Transition, before: KnownEpisode | None, *, policy: MailPolicy, now_ms: int) -> Change:
+    ends = transition.ended_at_ms is not None
     episode = Episode(
         id=transition.episode_id,
         version=transition.version,
         user_id=transition.user_id,
         rule=transition.rule,
         opened_at_ms=transition.opened_at_ms,
-        message=transition.message,
+        message=before.episode.message if before and ends else transition.message,  # what the alert is about stays
         device_id=transition.device_id,
         ended_at_ms=transition.ended_at_ms,
         threshold_kwh=transition.threshold_kwh,
