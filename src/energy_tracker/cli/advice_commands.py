@@ -22,6 +22,7 @@ def insight(
     tips: Annotated[
         bool, typer.Option("--tips", help="What could be saved, instead of where the energy goes.")
     ] = False,
+    days: Annotated[int | None, typer.Option(min=1, help="Look at the last so many days.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show where a home's energy goes, with the facts it rests on."""
@@ -30,7 +31,7 @@ def insight(
         from energy_tracker.cli.access import services
 
         async with services(settings) as clients:
-            answer = await (clients.insight.saving_tips(user) if tips else clients.insight.overview(user))
+            answer = await (clients.insight.saving_tips if tips else clients.insight.overview)(user, days=days)
         output.document(answer.model_dump(by_alias=True, mode="json"))
         output.line(answer.tips)
         output.table(

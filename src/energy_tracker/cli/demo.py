@@ -43,16 +43,14 @@ class DemoState(msgspec.Struct, frozen=True):
     counted_mj: dict[str, int]
 
 
-def refuse_real_data(home: Path) -> None:
-    """Raise `FolderHoldsRealData` where the folder is in use for something else."""
+def begin_folder(home: Path) -> None:
+    """Mark a folder as the demo's before anything is stored in it.
+
+    Raises `FolderHoldsRealData` where it is in use for something else.
+    """
     if (home / "log.db").exists() and not (home / MARK_FILE).exists():
         message = f"{home} holds data that is not the demo's; name another folder with --home."
         raise FolderHoldsRealData(message)
-
-
-def begin_folder(home: Path) -> None:
-    """Mark a folder as the demo's before anything is stored in it."""
-    refuse_real_data(home)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / MARK_FILE).touch()
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from energy_tracker.settings import Settings
 
 _PAGE = 10_000
-_FIRST_MS = 0
-_LAST_MS = 253_402_300_799_000  # the end of the year 9999
+# Instants that the services take: 2000 to 2100.
+_FIRST_MS = 946_684_800_000
+_LAST_MS = 4_102_444_800_000
 
 
 def add_to(app: typer.Typer) -> None:

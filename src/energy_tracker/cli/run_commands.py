@@ -66,7 +66,7 @@ async def _serve(settings: "Settings", *, with_demo: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     if with_demo:
-        demo_home.refuse_real_data(settings.home)
+        demo_home.begin_folder(settings.home)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(serving(settings=settings, clock=clock))
@@ -75,7 +75,6 @@ async def _serve(settings: "Settings", *, with_demo: bool) -> None:
         title = f"Energy Tracker {'demo ' if with_demo else ''}on {settings.home}"
         beside: list[Coroutine[Any, Any, None]] = [show_live(clients, running.urls, title=title)]
         if with_demo:
-            demo_home.begin_folder(settings.home)
             beside.append(_live_demo(clients, settings, clock))
         await _until_stopped(stopping, beside)
 

@@ -14,7 +14,6 @@ from energy_tracker.contracts.ingestion import BatchAnswer, BatchItem
 from energy_tracker.services.ingestion.imports.model import ImportedReading
 from energy_tracker.services.ingestion.imports.times import US_PER_SECOND
 
-SEND_TIMEOUT_S: Final = 60.0
 ATTEMPTS: Final = 60
 DERIVE_PATIENCE_S: Final = 600.0
 _BUSY = frozenset({429, 502, 503, 504})
@@ -65,21 +64,15 @@ async def send_batch(clients: Clients, body: bytes) -> BatchAnswer:
     calls = clients.ingestion
     for attempt in range(ATTEMPTS):
         try:
-            response = await calls.http.post(
-                f"{calls.url}/batch",
-                content=body,
-                headers={"Content-Type": "application/json"},
-                timeout=SEND_TIMEOUT_S,
+            response = await calls.call(
+                "POST", "/batch", content=body, headers={"Content-Type": "application/json"}, repeatable=True
             )
-        except httpx.TransportError as error:
-            if attempt >= calls.retry.attempts:
-                message = f"{calls.service} does not answer ({type(error).__name__})."
-                raise ServiceUnavailable(message) from error
-            await clients.clock.sleep(calls.retry.pause_s(attempt, None))
-            continue
-        if response.status_code not in _BUSY:
-            return calls.struct(BatchAnswer, _checked(response))
-        await clients.clock.sleep(calls.retry.pause_s(min(attempt, 4), response.headers.get("retry-after")))
+        except RemoteProblem as problem:
+            if problem.status not in _BUSY:
+                raise
+            await clients.clock.sleep(calls.retry.pause_s(min(attempt, 4), problem.headers.get("retry-after")))
+        else:
+            return calls.struct(BatchAnswer, response)
     message = f"{calls.service} has been too busy for {ATTEMPTS} attempts."
     raise ServiceUnavailable(message)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from energy_tracker.contracts.usage import Bucket, SeriesAnswer
     from energy_tracker.settings import Settings
 
+_SHOWN_STEPS = 50
+_STEP_KEYS = ("start", "end", "amountBefore", "amount", "unit", "energyKwh", "withinKwh", "mark", "why")
 _REBUILD_TIMEOUT_S = 24 * 3600.0
 
 
@@ -132,16 +134,20 @@ def explain(  # noqa: PLR0913, PLR0917 - the options of the command
 
 
 def _explanation(output: Output, answer: Mapping[str, Any]) -> None:
-    """Print the plain members as lines, and every list of objects as a table."""
+    """Print what is said of the whole as lines, and the steps of each stream of readings as a table."""
     for name, member in answer.items():
         if not isinstance(member, list | dict):
             output.line(f"{name}: {NOTHING if member is None else member}")
-    for name, member in answer.items():
-        if isinstance(member, dict):
-            output.table(("what", ">value"), list(member.items()), title=name)
-        elif isinstance(member, list) and member and isinstance(member[0], dict):
-            columns = list(dict.fromkeys(key for item in member for key in item))
-            output.table(columns, [[item.get(column) for column in columns] for item in member], title=name)
+    for stream in answer.get("streams", ()):
+        steps = stream.get("steps", ())
+        title = f"{stream.get('kind')}, {stream.get('direction')}: {len(steps)} steps, {stream.get('energyKwh')} kWh"
+        output.table(
+            ("from", "to", ">before", ">then", "unit", ">kWh", ">kWh in the period", "step", "why"),
+            [[step.get(key) for key in _STEP_KEYS] for step in steps[:_SHOWN_STEPS]],
+            title=title,
+        )
+        if len(steps) > _SHOWN_STEPS:
+            output.line(f"… and {len(steps) - _SHOWN_STEPS} more steps: --json has all of them, and the readings")
 
 
 def rebuild(context: typer.Context, as_json: AsJson = False) -> None:
