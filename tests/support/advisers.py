@@ -186,7 +186,13 @@ CLAIMS = (
     "It is {F999} then.", "It is {D99} then.", "It is {F1} hundred then.", "It is {F1}k then.", "It is {f1} then.",
     "It is {F01} then.", "It is {F1+F2} then.", "It is {F1:.0f} then.", "It is {{F1}} then.", "It is {0} then.",
     "It is {F1} a week then.", "Every day it is {F1} then.", "It is {F1} euros then.", "It is {F1} MWh then.",
-    "You save {F1} then.", "It is ten {F1} then.", "It is {\uff261} then.",
+    "You save {F1} then.", "You lose a tenner.", "It takes nearly all your energy.",
+    "Almost everything goes to it.", "The lion's share goes to it.", "In a day it draws {F1} then.",
+    "That is {F1} per person.", "That is {F1} or so a day.", "That is {F1}, every single hour.",
+    "That is {F1} (a week).", "It is {F1} to the power of it.",
+    "Weekly: {F1} then.", "You can cut {F1} from it.", "Reduce it by {F1} now.", "A reduction of {F1} is possible.",
+    "You could avoid {F1} so.", "It is {F1} times {F2}.", "It is {F1} plus {F2}.", "It is minus {F1} now.",
+    "It is not {F1} now.", "Multiply {F1} by itself.", "It is ten {F1} then.", "It is {\uff261} then.",
 )  # fmt: skip
 
 

@@ -34,10 +34,21 @@ _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 _BESIDE_CITATION = re.compile(r"[\s(\"'\u201c\u2018]")
 _AFTER_CITATION = re.compile(r"[\s).,;:!?\"'\u201d\u2019]")
 _RATE = re.compile(r"\s+(?:an?|per|each|every)\s+(hour|day|week|month|year|night)s?\b", re.IGNORECASE)
+_RATE_FURTHER_ON = re.compile(
+    r"\{(F\d+)\}[\s,(-]+(?:(?:or\s+so|of\s+\w+|in\s+(?:all|total)|more|less)[\s,(-]+)?"
+    r"(?:an?|per|each|every)(?:\s+and\s+every)?(?:\s+single)?\s+(hour|day|week|month|year|night)s?\b",
+    re.IGNORECASE,
+)
 _RATE_ADVERB = re.compile(r"\s+(hourly|daily|weekly|monthly|yearly|annually|nightly)\b", re.IGNORECASE)
 _LEADING_RATE = re.compile(
-    r"^\W*(?:every|each|per)\s+(hour|day|week|month|year)\b|^\W*(hourly|daily|weekly|monthly)\b(?=\W)"
-    r"|\b(hourly|daily|weekly|monthly)\W+\{F",
+    r"^\W*(?:(?:in|within|during|over)\s+)?(?:every|each|per|an?)(?:\s+single)?\s+(hour|day|week|month|year)\b"
+    r"|^\W*(hourly|daily|weekly|monthly)\b(?=\W)|\b(hourly|daily|weekly|monthly)\W+\{F",
+    re.IGNORECASE,
+)
+_RECKONED = re.compile(r"\}\s+(?:times|plus|by)\s+\{|\b(?:plus|times|not)\s+\{F", re.IGNORECASE)
+_LESS_BY = re.compile(
+    r"\b(?:cut|cuts|avoids?|shaves?|trims?)\s+\{(F\d+)\}"
+    r"|\b(?:cut|cuts|reduc\w+|avoid\w*|lower\w*|shav\w+|trim\w*)\s+(?:\w+\s+){0,3}?(?:by|of|up\s+to)\s+\{(F\d+)\}",
     re.IGNORECASE,
 )
 _SAVES = re.compile(r"\bsav(?:e|es|ed|ings?)\b(?:\W+[A-Za-z]+){0,4}\W*\{(F\d+)\}", re.IGNORECASE)
@@ -227,11 +238,23 @@ def _check_claims(sentence: str, table: FactTable, ids: Sequence[str]) -> None:
     aliased = {s.device_id for s in table.subjects if s.alias in cited}
     if aliased - {facts[alias].device_id for alias in ids}:
         raise AnswerRejected("A device is named without a fact about it.")
-    rate = _LEADING_RATE.search(sentence)
-    energies = {Unit.KILOWATT_HOURS, Unit.KILOWATT_HOURS_A_YEAR}
-    units = {facts[alias].unit for alias in cited if alias in facts} & energies
-    if rate and any(next(filter(None, rate.groups())).lower() not in _OWN_RATES[unit] for unit in units):
-        raise AnswerRejected("A sentence gives a fact another rate than its own.")
+    _check_rates(sentence, [facts[alias] for alias in cited if alias in facts])
+    if _RECKONED.search(sentence):
+        raise AnswerRejected("Nothing is reckoned with facts, and none is denied.")
     savings = {fact.id for finding in table.findings for role, fact in finding.facts.items() if role is Role.SAVING}
-    if any(match.group(1) not in savings for match in _SAVES.finditer(sentence)):
+    called = {alias for claim in (_SAVES, _LESS_BY) for match in claim.finditer(sentence) for alias in match.groups()}
+    if called - {None} - savings:
         raise AnswerRejected("A fact that is not a saving is called one.")
+
+
+def _check_rates(sentence: str, cited: Sequence[Fact]) -> None:
+    """Refuse an energy told per some other time than its own, wherever in the sentence."""
+    by_id = {fact.id: fact for fact in cited}
+    for match in _RATE_FURTHER_ON.finditer(sentence):
+        unit = by_id[match.group(1)].unit
+        if match.group(2).lower() not in _OWN_RATES[unit] | _HARMLESS_RATES[unit]:
+            raise AnswerRejected("A sentence gives a fact another rate than its own.")
+    leading = _LEADING_RATE.search(sentence)
+    energies = {fact.unit for fact in cited} & {Unit.KILOWATT_HOURS, Unit.KILOWATT_HOURS_A_YEAR}
+    if leading and any(next(filter(None, leading.groups())).lower() not in _OWN_RATES[unit] for unit in energies):
+        raise AnswerRejected("A sentence gives a fact another rate than its own.")

@@ -18,21 +18,22 @@ _CARDINALS = _words(
     """
     two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fourty fifty sixty seventy eighty ninety hundred thousand million
-    billion trillion zero nil
+    billion trillion gazillion zillion umpteen zero nil minus
     """
 )
 _ORDINALS = _words(
     """
-    third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth
-    seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth
-    ninetieth hundredth thousandth millionth
+    third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
+    sixteenth seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth
+    eightieth ninetieth hundredth thousandth millionth
     """
 )
 _MULTIPLES = _words(
     """
-    half halves halve halved halving quarter twice thrice double doubled doubles doubling doubly triple tripled
-    triples tripling triply quadruple quadrupled quadruples quadrupling quintuple dozen couple pair score
-    majority percent percentage percentages pct permille promille fraction fractions fold manifold ratio
+    multiply multiplied multiplies squared cubed half halves halve halved halving quarter twice thrice double
+    doubled doubles doubling doubly triple tripled triples tripling triply quadruple quadrupled quadruples
+    quadrupling quintuple dozen couple pair score majority percent percentage percentages pct permille promille
+    fraction fractions fold manifold ratio
     """
 )
 _UNITS = _words(
@@ -45,21 +46,21 @@ _UNITS = _words(
 )
 _MONEY = _words(
     """
-    euro eur cent ct dollar usd buck pound gbp sterling pence penny pennies quid yen franc chf krona kronor krone
-    kroner rupee inr yuan rmb aud cad nzd sek nok dkk zloty pln
+    euro eur cent ct dollar usd buck pound gbp sterling pence penny pennies quid yen franc chf krona kronor
+    krone kroner tenner fiver grand rupee inr yuan rmb aud cad nzd sek nok dkk zloty pln
     """
 )
 # The number words of languages that a model may slip into; those that are English words too are left out.
 _FOREIGN = _words(
     """
-    zwei drei vier fünf funf sechs sieben acht neun zehn elf zwölf zwolf zwanzig dreissig vierzig fünfzig funfzig
-    sechzig siebzig achtzig neunzig hundert tausend prozent halb hälfte halfte doppelt dreifach viertel drittel
-    deux trois quatre cinq huit neuf onze douze treize quatorze quinze seize vingt trente quarante cinquante
-    soixante mille pourcent moitié moitie tiers dos tres cuatro cinco seis siete ocho nueve diez veinte treinta
-    cuarenta cincuenta sesenta setenta ochenta noventa cien ciento cientos mil mitad doble porciento cento
-    quattro cinque sei sette otto nove dieci venti trenta quaranta cinquanta sessanta settanta ottanta novanta
-    percento metà doppio twee drie zes zeven negen tien twintig honderd duizend procent helft dubbel dois duas
-    quatro sete oito dez vinte metade dobro
+    zwei drei vier fünf funf sechs sieben acht neun zehn elf zwölf zwolf zwanzig dreissig vierzig fünfzig
+    funfzig sechzig siebzig achtzig neunzig hundert tausend prozent halb hälfte halfte doppelt dreifach viertel
+    drittel deux trois quatre cinq huit neuf onze douze treize quatorze quinze seize vingt trente quarante
+    cinquante soixante mille pourcent moitié moitie tiers dos tres cuatro cinco seis siete ocho nueve diez
+    veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa cien ciento cientos mil mitad doble
+    porciento cento quattro cinque sei sette otto nove dieci venti trenta quaranta cinquanta sessanta settanta
+    ottanta novanta percento metà doppio twee drie zes zeven negen tien twintig honderd duizend procent helft
+    dubbel dois duas quatro sete oito dez vinte metade dobro
     """
 )
 
@@ -94,7 +95,8 @@ _ROMAN = re.compile(r"m*(?:cm|cd|d?c{0,3})(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})",
 _ROMAN_ENGLISH = frozenset({"i", "mix"})
 
 PHRASES = re.compile(
-    r"\b(?:per\s+cent(?:s|um)?|per\s+mille|most\s+of|as\s+much\s+again|order\s+of\s+magnitude|"
+    r"\b(?:per\s+cent(?:s|um)?|per\s+mille|most\s+of|as\s+much\s+again|order\s+of\s+magnitude|per\s+(?:person|head)|"
+    r"(?:nearly|almost|practically|virtually)\s+(?:all|everything|none|nothing)|lion\W?s\s+share|the\s+bulk|to\s+the\s+power|"
     r"an?\s+(?:full\s+)?hour(?!\s+(?:in\s+which|when|of\s+the))|an?\s+(?:minute|second)|"
     r"an?\s+(?:day|week|month|year|night)\s+(?:more|less|longer|shorter|earlier|later|ago|extra)|"
     r"(?:just|only|exactly|about|around|nearly|over|under|some|(?<!one\s)by)\s+one\b(?!\s+(?:of|by))|"
