@@ -1,8 +1,10 @@
 """A relational database with its tables, and user- and device-service on it, talking to each other in one process."""
 
+import asyncio
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -38,16 +40,30 @@ def migrated_database() -> bytes:
 
 
 @asynccontextmanager
-async def relational_engine(folder: Path) -> AsyncIterator[AsyncEngine]:
-    """Give the engine of a new database with all tables; where the folder has one already, of that."""
-    path = folder / "relational.db"
-    if not path.exists():
-        path.write_bytes(migrated_database())
+async def engine_of(path: Path) -> AsyncIterator[AsyncEngine]:
+    """Give the engine of a database, and wait in the end for the threads of connections that could not be opened.
+
+    Such a thread tells the event loop that it ends, after nobody waits for it any more; the loop has to be there still.
+    """
+    before = set(threading.enumerate())
     engine = create_engine(url_of(path))
     try:
         yield engine
     finally:
         await engine.dispose()
+        for thread in set(threading.enumerate()) - before:
+            if "_connection_worker_thread" in thread.name:
+                await asyncio.to_thread(thread.join, 1)
+
+
+@asynccontextmanager
+async def relational_engine(folder: Path) -> AsyncIterator[AsyncEngine]:
+    """Give the engine of a new database with all tables; where the folder has one already, of that."""
+    path = folder / "relational.db"
+    if not path.exists():
+        path.write_bytes(migrated_database())
+    async with engine_of(path) as engine:
+        yield engine
 
 
 class Switch(httpx.AsyncBaseTransport):

@@ -36,6 +36,8 @@ BUSY_TIMEOUT_S = 5.0
 IDENTITY = BigInteger().with_variant(Integer(), "sqlite")
 """Type of a key that the database counts up: SQLite counts only columns of type INTEGER (64 bits there)."""
 
+# secure_delete: what is erased is overwritten, not just left in a free page of the file.
+_PRAGMAS = ("journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 _READ_ONLY = "energy_tracker_read_only"
 _MYSQL_FULL = frozenset({1021, 1114})  # ER_DISK_FULL, ER_RECORD_FILE_FULL
 
@@ -74,7 +76,7 @@ def create_engine(url: str) -> AsyncEngine:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     try:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
     except BaseException:

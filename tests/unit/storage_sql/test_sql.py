@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from tests.support.relational import relational_engine, url_of
+from tests.support.relational import engine_of, relational_engine
 
 from energy_tracker.kit.problems import StorageFull, TemporarilyUnavailable
 from energy_tracker.storage import sql
 from energy_tracker.storage.sql import (
     DatabaseDamaged,
-    create_engine,
     database_check,
     read_transaction,
     write_transaction,
@@ -112,19 +111,17 @@ async def test_on_a_full_disk_reads_go_on_and_writes_say_so_until_there_is_room(
 async def test_a_file_that_is_no_database_is_reported_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "relational.db"
     path.write_bytes(b"not a database " * 1000)
-    engine = create_engine(url_of(path))
-    with pytest.raises(DatabaseDamaged):
-        async with read_transaction(engine):
-            pass
-    await engine.dispose()
+    async with engine_of(path) as engine:
+        with pytest.raises(DatabaseDamaged):
+            async with read_transaction(engine):
+                pass
     assert path.read_bytes() == b"not a database " * 1000
 
 
 async def test_a_folder_that_is_not_there_is_unavailable_and_the_health_check_says_so(tmp_path: Path) -> None:
-    engine = create_engine(url_of(tmp_path / "missing" / "relational.db"))
-    with pytest.raises(TemporarilyUnavailable):
-        await database_check(engine)()
-    await engine.dispose()
+    async with engine_of(tmp_path / "missing" / "relational.db") as engine:
+        with pytest.raises(TemporarilyUnavailable):
+            await database_check(engine)()
 
 
 async def test_a_mistake_in_a_statement_is_not_called_unavailable(tmp_path: Path) -> None:
