@@ -1,12 +1,11 @@
 """What every store of episodes and mails promises."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.support.alert import START_MS, database, migrated_template, transition
+from tests.support.alert import START_MS, database, transition
 from tests.support.clock import VirtualClock
 
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, to_iso
@@ -41,18 +40,13 @@ class Store:
         return mail
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return asyncio.run(migrated_template(tmp_path_factory.mktemp("alert")))
-
-
 @pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         memory = MemoryAlertStore()
         yield Store(memory, memory)
         return
-    async with database(template, tmp_path / "alert.db") as engine:
+    async with database(tmp_path / "alert.db") as engine:
         yield Store(SqlAlertRepository(engine, clock=VirtualClock()), SqlMailOutbox(engine))
 
 
@@ -232,10 +226,10 @@ async def test_a_user_is_erased_whole(store: Store):
     assert await store.repository.user_ids(after=-1, limit=10) == [2]
 
 
-async def test_a_database_takes_all_or_nothing(template: Path, tmp_path: Path):
+async def test_a_database_takes_all_or_nothing(tmp_path: Path):
     (good,) = changes_of([transition("a")], {}, policy=MailPolicy(), now_ms=START_MS)
     broken = Change(replace(good.episode, id="b", message=None))  # type: ignore[arg-type]  # what no database takes
-    async with database(template, tmp_path / "alert.db") as engine:
+    async with database(tmp_path / "alert.db") as engine:
         repository = SqlAlertRepository(engine, clock=VirtualClock())
         with pytest.raises(TemporarilyUnavailable):
             await repository.store([good, broken], {0: 3})

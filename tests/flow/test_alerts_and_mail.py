@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.support.alert import START_MS, UserDirectory, database, message, migrated_template
+from tests.support.alert import START_MS, UserDirectory, database, message
 from tests.support.clock import VirtualClock
 from tests.support.smtp import MailServer, mail_server
 
@@ -32,7 +32,6 @@ class House:
     """What lives longer than a run of the service."""
 
     path: Path
-    template: Path
     clock: VirtualClock = field(default_factory=VirtualClock)
     directory: UserDirectory = field(default_factory=UserDirectory)
 
@@ -44,7 +43,7 @@ class House:
         """Run the service, with this mail server or with none."""
         mail = MailSettings() if server is None else MailSettings(host="127.0.0.1", port=server.port, timeout_s=2.0)
         async with (
-            database(self.template, self.path) as engine,
+            database(self.path) as engine,
             alert_service(
                 engine=engine,
                 log=self.log,
@@ -95,14 +94,9 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0)
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return asyncio.run(migrated_template(tmp_path_factory.mktemp("flow_alert")))
-
-
 @pytest.fixture
-def house(template: Path, tmp_path: Path) -> House:
-    return House(tmp_path / "alert.db", template)
+def house(tmp_path: Path) -> House:
+    return House(tmp_path / "alert.db")
 
 
 async def test_an_episode_is_mailed_listed_acknowledged_and_ended(house: House):

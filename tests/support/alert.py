@@ -1,6 +1,5 @@
 """What the tests of alert-service share: transitions, a directory, and stores that begin empty."""
 
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,13 +8,13 @@ from pathlib import Path
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.clock import START, VirtualClock
+from tests.support.relational import migrated_database
 
 from energy_tracker.contracts.readings import EpisodeTransition
 from energy_tracker.eventlog.port import Message
 from energy_tracker.kit.instants import MS_PER_MINUTE, to_iso
 from energy_tracker.services.alert.model.transitions import Transition, read_transition
 from energy_tracker.services.alert.ports import DirectoryChange
-from energy_tracker.storage.migrations import migrate
 from energy_tracker.storage.sql import create_engine
 
 START_MS = VirtualClock(START).now_ms()
@@ -79,20 +78,11 @@ def message(episode_id: str = "high-usage-1-1", version: int = 1, **changes: obj
     return Message(str(wire.user_id), msgspec.json.encode(wire))
 
 
-async def migrated_template(folder: Path) -> Path:
-    """Make a database file with the tables of every service, to be copied."""
-    path = folder / "template.db"
-    engine = create_engine(f"sqlite+aiosqlite:///{path}")
-    await migrate(engine)
-    await engine.dispose()
-    return path
-
-
 @asynccontextmanager
-async def database(template: Path, path: Path) -> AsyncIterator[AsyncEngine]:
-    """Give the engine of a database at `path`: what is there, or a copy of the template."""
+async def database(path: Path) -> AsyncIterator[AsyncEngine]:
+    """Give the engine of a database at `path`: what is there, or an empty one with its tables."""
     if not path.exists():  # noqa: ASYNC240 - a test waits for nothing else meanwhile
-        shutil.copy(template, path)
+        path.write_bytes(migrated_database())  # noqa: ASYNC240 - as above
     engine = create_engine(f"sqlite+aiosqlite:///{path}")
     try:
         yield engine
