@@ -68,9 +68,14 @@ class Ingestion:
 
     async def logged(self) -> list[ReadingMessage]:
         """Every reading in the stream."""
+        return await self.logged_in(self.log)
+
+    @staticmethod
+    async def logged_in(log: SqliteEventLog) -> list[ReadingMessage]:
+        """Every reading in a stream."""
         messages: list[ReadingMessage] = []
         after = 0
-        while records := await self.log.read(ENERGY_USAGE, after=after):
+        while records := await log.read(ENERGY_USAGE, after=after):
             for record in records:
                 packed = msgspec.json.decode(record.value, type=list[ReadingMessage])
                 assert len(packed) == record.readings

@@ -42,9 +42,14 @@ def event_key(event_id: str) -> bytes:
     return event_id.encode("ascii")
 
 
+def is_derived_form(key: bytes) -> bool:
+    """Tell whether a key is one that content may have decided: the 16 bytes of a UUIDv8."""
+    return len(key) == _UUID_BYTES and key[8] & 0x80 != 0
+
+
 def event_id_text(key: bytes) -> str:
     """Return the event id of a key, as it is on the wire."""
-    if len(key) == _UUID_BYTES and key[8] & 0x80:
+    if is_derived_form(key):
         digits = key.hex()
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
     return key.decode("ascii")

@@ -1,7 +1,8 @@
 """ingestion-service, put together."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -16,6 +17,7 @@ from energy_tracker.services.ingestion.api import IngestionApi, Shortcut
 from energy_tracker.services.ingestion.ports import Directory, KnownReadings, SimulationControl
 from energy_tracker.services.ingestion.requests import BODY_LIMIT_BYTES
 from energy_tracker.services.ingestion.service import IngestionService
+from energy_tracker.services.ingestion.worker import Housekeeper
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
 
@@ -38,6 +40,8 @@ async def ingestion_service(  # noqa: PLR0913 - the collaborators, each named
     is how many readings may wait for usage-service before the door says 429.
     """
     door = await EmbeddedDoor.open(writer, readers, log, known_readings, clock=clock, queue_limit=queue_limit)
+    telemetry = Telemetry("ingestion")
+    _expose(door, telemetry)
     service = IngestionService(door=door, directory=directory, clock=clock, simulation=simulation)
     api = IngestionApi(service)
     health = Health({"log": writer.health})
@@ -45,9 +49,23 @@ async def ingestion_service(  # noqa: PLR0913 - the collaborators, each named
         "ingestion",
         description="Takes readings in; what it has answered is on the disk.",
         health=health,
-        telemetry=Telemetry("ingestion"),
+        telemetry=telemetry,
         body_limit=BODY_LIMIT_BYTES,
     )
     app.include_router(api.router())
     app.user_middleware.append(Middleware(Shortcut, endpoints=api.shortcuts()))
-    yield app
+    housekeeping = asyncio.create_task(Housekeeper(door=door, clock=clock).run(), name="ingestion: Housekeeper")
+    try:
+        yield app
+    finally:
+        housekeeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await housekeeping
+
+
+def _expose(door: EmbeddedDoor, telemetry: Telemetry) -> None:
+    readings = telemetry.gauge("ingestion_readings", "Readings ever since, by what became of them", "outcome")
+    readings.labels("received").set_function(lambda: door.totals.received)
+    readings.labels("accepted").set_function(lambda: door.totals.accepted)
+    readings.labels("duplicate").set_function(lambda: door.totals.duplicate)
+    readings.labels("rejected").set_function(lambda: door.totals.rejected)

@@ -1,5 +1,6 @@
 """What can be done with readings that come in."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ from energy_tracker.services.ingestion.model.shelly import ShellyMeasurement, re
 from energy_tracker.services.ingestion.ports import Directory, Door, SimulationControl
 
 Outcome = Candidate | Problem
+
+_JUDGED_AT_ONCE = 1_000
+"""Readings between two looks at what else the event loop has to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,14 @@ class IngestionService:
         """Take in several readings, each by itself; return what became of each once those accepted are durable."""
         del principal
         now_ms = self._clock.now_ms()
-        outcomes: list[Outcome] = [
-            reading if isinstance(reading, Problem) else judge(reading, now_ms=now_ms) for reading in readings
-        ]
+        outcomes: list[Outcome] = []
+        for start in range(0, len(readings), _JUDGED_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            outcomes += [
+                reading if isinstance(reading, Problem) else judge(reading, now_ms=now_ms)
+                for reading in readings[start : start + _JUDGED_AT_ONCE]
+            ]
         if self._directory.refused():
             outcomes = [
                 outcome if isinstance(outcome, Problem) else self._unless_refused(outcome) for outcome in outcomes

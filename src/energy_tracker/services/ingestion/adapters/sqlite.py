@@ -15,7 +15,7 @@ from energy_tracker.eventlog import sqlite_schema as log_sql
 from energy_tracker.eventlog.port import Message, Record
 from energy_tracker.eventlog.sqlite import SqliteEventLog
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.ids import event_key
+from energy_tracker.kit.ids import event_key, is_derived_form
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.services.ingestion.adapters import sqlite_schema as sql
 from energy_tracker.services.ingestion.model.admission import TooMuchQueued, Verdict
@@ -76,8 +76,9 @@ class EmbeddedDoor:
         self._queue_limit = queue_limit
         self._latest: dict[int, int] = {}
         self._pending: set[bytes] = set()
-        self._unstored: deque[tuple[int, int, Collection[bytes]]] = deque()
+        self._unstored: deque[tuple[int, int, tuple[bytes, ...]]] = deque()
         self._queued = 0
+        self._totals = IngestionLedger(received=0, accepted=0, duplicate=0, rejected=0, queued=0)
         self._encode = msgspec.json.Encoder().encode
 
     @classmethod
@@ -100,7 +101,13 @@ class EmbeddedDoor:
         while records := await log.read(ENERGY_USAGE, after=after, limit=_TAIL_PAGE):
             await writer.run(door._take_up_group, records)
             after = records[-1].offset
+        door._totals = await door.ledger(after=after)
         return door
+
+    @property
+    def totals(self) -> IngestionLedger:
+        """The ledger from memory, as of the last commit, for metrics; `queued` may have shrunk since."""
+        return self._totals
 
     async def admit(self, candidates: Sequence[Candidate], *, rejected: int = 0) -> Sequence[Verdict]:
         """Return one verdict per candidate once those accepted are on the disk; see `Door.admit`."""
@@ -129,13 +136,15 @@ class EmbeddedDoor:
     def _take_up_group(self, _: apsw.Connection, tails: Sequence[Sequence[Record]]) -> Sequence[None]:
         for records in tails:
             for record in records:
-                messages = msgspec.json.decode(record.value, type=list[ReadingMessage])
-                keys = {event_key(message.event_id) for message in messages if message.event_id is not None}
+                messages = _readings_of(record)
+                ids = [event_key(message.event_id) for message in messages if message.event_id is not None]
+                keys = [key for key in ids if is_derived_form(key)]
                 self._look_up_latest({message.device_id for message in messages})
                 for message in messages:
-                    time_ms = int(message.timestamp)
-                    self._latest[message.device_id] = max(time_ms, self._latest[message.device_id])
-                self._await_storing(record.offset, len(messages), keys)
+                    if isinstance(message.timestamp, int):
+                        known_ms = self._latest[message.device_id]
+                        self._latest[message.device_id] = max(message.timestamp, known_ms)
+                self._await_storing(record.offset, record.readings, keys)
         return [None] * len(tails)
 
     def _admit_group(self, connection: apsw.Connection, calls: Sequence[_Call]) -> Sequence[Sequence[Verdict]]:
@@ -206,6 +215,17 @@ class EmbeddedDoor:
             packed = [Message(None, self._encode(chunk), readings=len(chunk)) for chunk in chunks]
             offset = self._log.append_within(connection, ENERGY_USAGE, packed)
             self._writer.after_commit(lambda: self._remember(offset, group))
+        self._writer.after_commit(lambda: self._count(group))
+
+    def _count(self, group: _Group) -> None:
+        accepted, totals = len(group.accepted), self._totals
+        self._totals = IngestionLedger(
+            received=totals.received + accepted + group.duplicate + group.rejected,
+            accepted=totals.accepted + accepted,
+            duplicate=totals.duplicate + group.duplicate,
+            rejected=totals.rejected + group.rejected,
+            queued=self._queued,
+        )
 
     def _remember(self, offset: int, group: _Group) -> None:
         latest = self._latest
@@ -215,7 +235,7 @@ class EmbeddedDoor:
 
     def _await_storing(self, offset: int, readings: int, keys: Collection[bytes]) -> None:
         self._pending.update(keys)
-        self._unstored.append((offset, readings, keys))
+        self._unstored.append((offset, readings, tuple(keys)))
         self._queued += readings
 
     def _prune(self) -> None:
@@ -246,6 +266,15 @@ class EmbeddedDoor:
             return {}
         found = json.loads(str(connection.execute(sql.RECALL, (apsw.carray(identities),)).get))
         return {bytes.fromhex(identity): bytes.fromhex(digest) for identity, digest in found}
+
+
+def _readings_of(record: Record) -> Sequence[ReadingMessage]:
+    """Return the readings of a record; none where it is a dead letter sent again that still cannot be read."""
+    try:
+        content = msgspec.json.decode(record.value, type=list[ReadingMessage] | ReadingMessage)
+    except msgspec.MsgspecError:
+        return ()
+    return content if isinstance(content, list) else (content,)
 
 
 def _identity(candidate: Candidate) -> bytes:

@@ -1,0 +1,98 @@
+"""The embedded door says what a door that remembers everything says, whatever was stored, forgotten or restarted."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.ingestion import NOW_MS, FixedClock, Ingestion, prepare
+
+from energy_tracker.contracts.ingestion import ReadingBody
+from energy_tracker.contracts.topics import ENERGY_USAGE, USAGE_GROUP
+from energy_tracker.eventlog.memory import MemoryEventLog
+from energy_tracker.eventlog.sqlite import SqliteEventLog
+from energy_tracker.kit.ids import event_key
+from energy_tracker.services.ingestion.adapters.memory import MemoryDoor, MemoryKnownReadings
+from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
+from energy_tracker.services.ingestion.model.admission import Verdict
+from energy_tracker.services.ingestion.model.readings import Candidate, judge
+from energy_tracker.storage.sqlite_readers import SqliteReaders
+from energy_tracker.storage.sqlite_writer import SqliteWriter
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def candidate(device_id: int, minute: int, amount: int, event_id: str | None) -> Candidate:
+    body = ReadingBody(
+        device_id=device_id, timestamp=START + timedelta(minutes=minute), power_w=float(amount), event_id=event_id
+    )
+    judged = judge(body, now_ms=NOW_MS)
+    assert isinstance(judged, Candidate)
+    return judged
+
+
+CANDIDATES = st.builds(
+    candidate, st.integers(1, 2), st.integers(0, 6), st.integers(0, 1), st.sampled_from([None, None, "a", "b"])
+)
+CALLS = st.tuples(st.lists(CANDIDATES, max_size=6), st.integers(0, 2))
+STEPS = st.lists(st.one_of(CALLS, st.sampled_from(["store", "restart"])), max_size=14)
+
+
+@asynccontextmanager
+async def embedded(folder: Path, known: MemoryKnownReadings) -> AsyncIterator[tuple[EmbeddedDoor, SqliteEventLog]]:
+    writer = await SqliteWriter.open(folder / "log.db", prepare=prepare)
+    readers = SqliteReaders(folder / "log.db", size=1)
+    log = await SqliteEventLog.open(writer, readers, clock=FixedClock())
+    try:
+        yield await EmbeddedDoor.open(writer, readers, log, known, clock=FixedClock()), log
+    finally:
+        await readers.close()
+        await writer.close()
+
+
+async def store_everything(log: SqliteEventLog, known: MemoryKnownReadings) -> None:
+    """Do as usage-service does: store, and then commit."""
+    for message in await Ingestion.logged_in(log):
+        assert message.event_id is not None
+        known.stored.add((message.device_id, int(message.timestamp), event_key(message.event_id)))
+    records = await log.read(ENERGY_USAGE)
+    if records:
+        log.set_committed(ENERGY_USAGE, USAGE_GROUP, records[-1].offset)
+
+
+@settings(max_examples=40)
+@given(STEPS)
+async def test_a_door_remembers(tmp_path_factory: pytest.TempPathFactory, steps: list[object]) -> None:
+    folder = tmp_path_factory.mktemp("door")
+    known = MemoryKnownReadings()
+    model = MemoryDoor(MemoryEventLog(clock=FixedClock()))
+    remaining = iter(steps)
+    running = True
+    while running:
+        running = False
+        async with embedded(folder, known) as (door, log):
+            for step in remaining:
+                if step == "restart":
+                    running = True
+                    break
+                if step == "store":
+                    await store_everything(log, known)
+                    continue
+                assert isinstance(step, tuple)
+                candidates, rejected = step
+                expected = await model.admit(candidates, rejected=rejected)
+                assert await door.admit(candidates, rejected=rejected) == expected
+            assert await door.ledger(after=0) == await model.ledger(after=0)
+
+
+async def test_an_explicit_id_is_forgotten_after_thirty_days(tmp_path: Path) -> None:
+    async with embedded(tmp_path, MemoryKnownReadings()) as (door, _):
+        await door.admit([candidate(1, 0, 0, "a")])
+        day_ms = 24 * 3_600_000
+        assert await door.forget_old_ids(now_ms=NOW_MS + 30 * day_ms) == 0
+        assert await door.admit([candidate(1, 0, 1, "a")]) == [Verdict.CONFLICT]
+        assert await door.forget_old_ids(now_ms=NOW_MS + 30 * day_ms + 1) == 1
+        assert await door.admit([candidate(1, 0, 1, "a")]) == [Verdict.ACCEPTED]
