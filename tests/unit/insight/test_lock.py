@@ -67,6 +67,118 @@ def test_honest_answers_pass():
     assert len(rejected) <= 0.05 * len(answers), rejected[:5]
 
 
+PROSE = (
+    (
+        "find-always-on",
+        (
+            "Your home has a continuous base load of {F3} during the night, which amounts to {F4}. Identify "
+            "devices on standby and disconnect them."
+        ),
+    ),
+    (
+        "find-always-on",
+        (
+            "Even at night, {F3} is being consumed. Over the course of a year, that is {F4}. Consider using power "
+            "strips to turn off groups of devices at once."
+        ),
+    ),
+    (
+        "find-always-on",
+        (
+            "Reduce your nighttime base load ({F3}) by switching off idle electronics; it currently accounts for "
+            "{F4} annually."
+        ),
+    ),
+    (
+        "find-always-on",
+        "Lowering the base load of {F3} is the most effective step, because it adds up to {F4}.",
+    ),
+    (
+        "switch-off",
+        ("{D1} is never turned off and consumes at least {F6}, totaling {F7} per year. Unplug it when not in use."),
+    ),
+    (
+        "switch-off",
+        (
+            "The television ({D1}) draws at least {F6} in every hour. Turn it fully off instead of leaving it on "
+            "standby."
+        ),
+    ),
+    (
+        "switch-off",
+        "Consider turning {D1} off completely, since its standby power of {F6} results in {F7} every year.",
+    ),
+    (
+        "service-cooling",
+        (
+            "{D3} is working harder than before: its mean power increased from {F17} to {F18}, a growth of {F19}. "
+            "Clean the coils and check the seals."
+        ),
+    ),
+    (
+        "service-cooling",
+        (
+            "The refrigerator's duty cycle has grown by {F19}. If this continues, it'll use an additional {F20}. "
+            "Check that the door closes properly, that there's enough space behind it, and that it isn't iced up."
+        ),
+    ),
+    (
+        "service-cooling",
+        "Your refrigerator needs attention, as its consumption rose by {F19} (from {F17} to {F18}).",
+    ),
+    (
+        "move-to-surplus",
+        (
+            "You exported {F11} of solar energy. Shift consumption from the peak at {F12} to sunny hours to use "
+            "up to {F13} of your own energy."
+        ),
+    ),
+    (
+        "move-to-surplus",
+        "Run the washing machine around midday rather than at {F12}; you could save up to {F13}.",
+    ),
+    (
+        "move-to-surplus",
+        "Moving your {F12} peak into hours with surplus could cover as much as {F13}.",
+    ),
+    (
+        "find-week-change",
+        (
+            "Your consumption last week was {F8}, up {F10} from {F9} on the same weekdays before. Review what "
+            "changed in your routine."
+        ),
+    ),
+    (
+        "find-week-change",
+        "Last week you used {F8} compared to the usual {F9} \u2014 an increase of {F10}.",
+    ),
+    (
+        "find-week-change",
+        "This week's usage of {F8} is {F10} higher than usual.",
+    ),
+    (
+        "inform",
+        "To save energy, focus first on the base load of {F3}, then on {D1}, which takes {F7}.",
+    ),
+    (
+        "find-always-on",
+        "Check for 'vampire' loads: {F3} around the clock is {F4} per year!",
+    ),
+    (
+        "inform",
+        "Together, these changes help you to use less of the {F4} that your base load takes each year.",
+    ),
+)
+"""Sentences in the manner of models, on the golden home's facts, written apart from the generator."""
+
+
+@pytest.mark.parametrize(("action", "text"), PROSE)
+def test_honest_prose_passes(action, text):
+    shown = passes(json.dumps({"tips": [{"action": action, "text": text, "facts": []}]}), TABLE)
+    assert not isinstance(shown, str), shown
+    assert is_free_of_figures(unexplained(shown[0], TABLE).replace("\u2014", "-"))
+
+
 def test_honest_answers_show_only_figures_that_are_facts():
     chance = random.Random(8)
     for _ in range(100):

@@ -47,8 +47,8 @@ _LEADING_RATE = re.compile(
 )
 _RECKONED = re.compile(r"\}\s+(?:times|plus|by)\s+\{|\b(?:plus|times|not)\s+\{F", re.IGNORECASE)
 _LESS_BY = re.compile(
-    r"\b(?:cut|cuts|avoids?|shaves?|trims?)\s+\{(F\d+)\}"
-    r"|\b(?:cut|cuts|reduc\w+|avoid\w*|lower\w*|shav\w+|trim\w*)\s+(?:\w+\s+){0,3}?(?:by|of|up\s+to)\s+\{(F\d+)\}",
+    r"\b(?:cuts?|avoids?|shaves?|trims?)\s+\{(F\d+)\}|\b(?:reductions?|cuts?)\s+of\s+(?:up\s+to\s+)?\{(F\d+)\}"
+    r"|\b(?:cut|cuts|reduc\w+|lower\w*|shav\w+|trim\w*)\s+(?:\w+\s+){0,3}?(?:by|up\s+to)\s+\{(F\d+)\}",
     re.IGNORECASE,
 )
 _SAVES = re.compile(r"\bsav(?:e|es|ed|ings?)\b(?:\W+[A-Za-z]+){0,4}\W*\{(F\d+)\}", re.IGNORECASE)
