@@ -2,19 +2,22 @@
 
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.ingestion import NOW_MS, Ingestion, ingestion
 
 from energy_tracker.contracts.topics import ENERGY_USAGE, USAGE_GROUP
+from energy_tracker.eventlog.port import Message
 from energy_tracker.kit.ids import event_key
 from energy_tracker.services.ingestion.adapters.memory import MemoryKnownReadings
 from energy_tracker.services.ingestion.model.admission import Refusal
+from energy_tracker.storage.sqlite_writer import WriterStopped
 
 ONE = "/api/v1/ingestion"
 BATCH = "/api/v1/ingestion/batch"
@@ -361,7 +364,7 @@ async def test_the_simulation_is_started_once_and_stopped_once(system: Ingestion
     assert (await system.http.post(f"{path}/stop")).status_code == 200
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     calls=st.lists(
         st.tuples(st.lists(st.integers(0, 30), max_size=8), st.booleans(), st.booleans()), min_size=1, max_size=12
@@ -395,3 +398,38 @@ async def test_any_split_gives_the_same_readings(tmp_path_factory: pytest.TempPa
         ledger = await system.ledger()
         assert ledger["received"] == received
         assert ledger["accepted"] == ledger["queued"] == len(expected)
+
+
+async def test_a_broken_disk_is_an_answer_and_not_a_silence(system: Ingestion) -> None:
+    def break_down(_: apsw.Connection, __: Sequence[object]) -> Sequence[object]:
+        raise apsw.IOError("disk I/O error")
+
+    with pytest.raises(WriterStopped):
+        await system.writer.run(break_down, None)
+    for path, body in ((ONE, GOOD), (BATCH, [GOOD])):
+        answer = await system.http.post(path, json=body)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert (await system.http.get("/actuator/health")).json()["components"]["log"]["status"] == "DOWN"
+    assert (await system.http.get("/actuator/health/liveness")).status_code == 200
+
+
+async def test_a_dead_letter_sent_again_does_not_stop_the_next_start(tmp_path: Path) -> None:
+    async with ingestion(tmp_path) as system:
+        await system.http.post(ONE, json=GOOD)
+        foreign = b'{"deviceId":7,"energyConsumed":1,"timestamp":"2026-05-01T11:00:00Z"}'
+        for value in (b"poison", foreign, b"[null]"):
+            await system.log.append(ENERGY_USAGE, [Message(None, value, readings=1)])
+    async with ingestion(tmp_path) as system:
+        assert (await system.http.post(ONE, json=GOOD)).json()["status"] == "duplicate"
+        assert (await system.ledger())["queued"] == 4
+
+
+async def test_the_figures_of_the_ledger_are_metrics(tmp_path: Path) -> None:
+    async with ingestion(tmp_path) as system:
+        await system.http.post(BATCH, json=[GOOD, GOOD, {}])
+    async with ingestion(tmp_path) as system:
+        await system.http.post(ONE, json=GOOD)
+        page = (await system.http.get("/actuator/prometheus")).text
+        for outcome, count in (("received", 4), ("accepted", 1), ("duplicate", 2), ("rejected", 1)):
+            assert f'energy_tracker_ingestion_readings{{outcome="{outcome}"}} {count}.0' in page

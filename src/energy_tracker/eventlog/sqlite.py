@@ -28,6 +28,8 @@ from energy_tracker.storage.sqlite_writer import SqliteWriter
 
 log = logging.getLogger(__name__)
 
+_EXPIRED_AT_ONCE = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class _SqliteBatch:
@@ -140,11 +142,14 @@ class SqliteEventLog:
         self._committed[topic, group] = offset
 
     async def expire(self, *, now_ms: int) -> int:
-        """Drop what is past its time."""
+        """Drop what is past its time, in portions, so that appending goes on meanwhile."""
+        dropped = 0
         try:
-            return await self._writer.run(self._expire, now_ms)
+            while portion := await self._writer.run(self._expire, now_ms):
+                dropped += portion
         except TemporarilyUnavailable as error:
             raise LogUnavailable(error.detail) from error
+        return dropped
 
     def _announce(self, topic: str) -> None:
         self._loop.call_soon_threadsafe(self._arrivals.announce, topic)
@@ -168,10 +173,7 @@ class SqliteEventLog:
                 horizon_ms, floor = now_ms - DEAD_LETTER_RETENTION_MS, None
             else:
                 horizon_ms, floor = now_ms - RETENTION_MS, self._floor(topic)
-            connection.execute(
-                'DELETE FROM record WHERE topic = ?1 AND appended_ms < ?2 AND (?3 IS NULL OR "offset" <= ?3)',
-                (topic, horizon_ms, floor),
-            )
+            connection.execute(sql.EXPIRE, (topic, horizon_ms, floor, _EXPIRED_AT_ONCE))
             dropped += connection.changes()
         return [dropped] + [0] * (len(instants_ms) - 1)
 

@@ -68,6 +68,15 @@ INSERT INTO group_offset (topic, group_name, "offset") VALUES (?, ?, ?)
 ON CONFLICT (topic, group_name) DO UPDATE SET "offset" = max("offset", excluded."offset")
 """
 
+EXPIRE = """
+DELETE FROM record WHERE "offset" IN (
+    SELECT "offset" FROM record
+    WHERE topic = ?1 AND appended_ms < ?2 AND (?3 IS NULL OR "offset" <= ?3)
+    ORDER BY "offset" LIMIT ?4
+)
+"""
+"""?1 topic, ?2 horizon in ms, ?3 the slowest group's offset or NULL, ?4 how many at once."""
+
 LAG = """
 SELECT count(*) FROM record
 WHERE topic = ?1 AND "offset" > ?2
