@@ -1,5 +1,6 @@
 """The bodies of ingestion requests: media types, and unpacking that a bomb cannot hurt."""
 
+import asyncio
 import zlib
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ BODY_LIMIT_BYTES = 8_000_000
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+_OFF_THE_LOOP_BYTES = 64_000
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -50,6 +52,8 @@ async def unpacked_body(request: Request, *, limit: int = BODY_LIMIT_BYTES) -> b
         raise UnsupportedMediaType(message)
     if len(names) > 1:
         raise MalformedRequest("The body is packed twice; pack it once.")
+    if len(body) > _OFF_THE_LOOP_BYTES:
+        return await asyncio.to_thread(gunzip, body, limit=limit)
     return gunzip(body, limit=limit)
 
 
