@@ -123,16 +123,18 @@ async def _import(  # noqa: PLR0913 - what the command was given, passed on once
         batches: Iterator[RowBatch]
         if exported.is_export(source.head):
             output.note("The file is an export of readings: it says itself what every row is.")
+            findings = source.findings
             batches = exported.read_export(source.lines)
         else:
             plan = detect(source.head, declared, user_zone=user.time_zone, stem=stem)
-            _show(output, (*source.findings, *plan.findings))
+            findings = (*source.findings, *plan.findings)
+            _show(output, findings)
             _ask(output, list(read_rows(source.head, plan)), assumed=bool(plan.assumptions), yes=yes)
             batches = read_rows(source.lines, plan)
         with _progress(output) as progress:
             importer = Importer(clients, user_id, max_hold=options["max_hold"], progress=progress)
             result = await importer.run(batches)
-    _report(output, result)
+    _report(output, result, findings)
 
 
 def _declared(options: dict[str, Any]) -> "Declared":
@@ -235,8 +237,10 @@ def _progress(output: Output) -> Iterator["Progress"]:
         )
 
 
-def _report(output: Output, result: "ImportResult") -> None:
-    output.document(result.document())
+def _report(output: Output, result: "ImportResult", findings: tuple["Finding", ...]) -> None:
+    from dataclasses import asdict
+
+    output.document(result.document() | {"findings": [asdict(finding) for finding in findings]})
     for device in result.devices.values():
         for note in device.notes:
             output.note(f"  {note}")
