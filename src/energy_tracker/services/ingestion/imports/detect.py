@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from energy_tracker.contracts.readings import Kind
-from energy_tracker.kit.instants import format_duration, from_ms
 from energy_tracker.services.ingestion.imports import naming
+from energy_tracker.services.ingestion.imports.meaning import find_meaning
 from energy_tracker.services.ingestion.imports.model import (
     Declared,
     FileCannotBeImported,
     Finding,
     How,
     ImportPlan,
-    Stamp,
     ValueColumn,
 )
 from energy_tracker.services.ingestion.imports.numbers import (
@@ -25,14 +23,10 @@ from energy_tracker.services.ingestion.imports.numbers import (
     number_reader,
 )
 from energy_tracker.services.ingestion.imports.shape import (
-    KindCannotBeTold,
-    common_period_us,
     group_points,
-    kind_of_energy,
 )
 from energy_tracker.services.ingestion.imports.table import SEPARATOR_NAMES, Table, indexes_named, read_table
 from energy_tracker.services.ingestion.imports.times import (
-    US_PER_MS,
     Ambiguous,
     FormatCannotBeTold,
     NotATime,
@@ -42,7 +36,7 @@ from energy_tracker.services.ingestion.imports.times import (
     detect_format,
     has_offset,
 )
-from energy_tracker.services.ingestion.imports.units import KILOWATT_HOUR, UNITS, WATT, Unit, unit_in_name, unit_named
+from energy_tracker.services.ingestion.imports.units import unit_in_name
 
 _EPOCHS: Final = (TimeFormat.EPOCH_SECONDS, TimeFormat.EPOCH_MILLISECONDS)
 
@@ -84,12 +78,10 @@ class _Detection:
         time_format = self._time_format(time_index)
         zone = self._zone(time_index, time_format)
         roles, decimal = self._roles(time_index)
-        unit = self._unit(roles)
         devices = group_points(self._points(roles, TimeReader(time_format, zone), decimal))
-        kind = self._kind(roles, unit, devices)
-        self._check_unit(unit, kind)
-        stamp = self._stamp(kind, table.names[roles.time])
-        period_us = self._period_us(kind, stamp, common_period_us(devices))
+        value_names = [table.names[index] for index in roles.values]
+        meaning = find_meaning(declared, value_names, table.names[roles.time], devices)
+        self._findings.extend(meaning.findings)
         if declared.direction is not None:
             self._found("direction", declared.direction, "declared")
         return ImportPlan(
@@ -104,11 +96,11 @@ class _Detection:
             device_index=roles.device,
             type_index=roles.type,
             location_index=roles.location,
-            unit=unit,
-            kind=kind,
+            unit=meaning.unit,
+            kind=meaning.kind,
             direction=declared.direction,
-            stamp=stamp,
-            period_us=period_us,
+            stamp=meaning.stamp,
+            period_us=meaning.period_us,
             findings=tuple(self._findings),
         )
 
@@ -238,86 +230,6 @@ class _Detection:
             self._found("device", repr(device), "detected", "after the file" if device == self._stem else "the column")
         return ValueColumn(index, name, device)
 
-    def _unit(self, roles: _Roles) -> Unit:
-        if self._declared.unit is not None:
-            unit = unit_named(self._declared.unit)
-            if unit is None:
-                known = ", ".join(each.symbol for each in UNITS)
-                message = f"--unit {self._declared.unit[:20]!r} is not one of {known}."
-                raise FileCannotBeImported(message)
-            self._found("unit", unit.symbol, "declared")
-            return unit
-        units = {unit_in_name(self._table.names[index]) for index in roles.values}
-        if len(units) > 1:
-            raise FileCannotBeImported("The value columns are in different units: import them one by one with --value.")
-        unit = units.pop()
-        if unit is not None:
-            self._found("unit", unit.symbol, "detected", "from the column's name")
-            return unit
-        powered = self._declared.kind == "power" or (
-            self._declared.kind is None and any(naming.names_power(self._table.names[i]) for i in roles.values)
-        )
-        unit = WATT if powered else KILOWATT_HOUR
-        self._found("unit", unit.symbol, "assumed", "no column's name says one: --unit")
-        return unit
-
-    def _kind(self, roles: _Roles, unit: Unit, devices: dict[str, list[tuple[int, float]]]) -> Kind:
-        if self._declared.kind is not None:
-            self._found("kind", self._declared.kind, "declared")
-            return self._declared.kind
-        if unit.quantity == "power":
-            self._found("kind", "power", "detected", f"from the unit {unit.symbol}")
-            return "power"
-        if any(naming.names_register(self._table.names[index]) for index in roles.values):
-            self._found("kind", "register", "detected", "from the column's name")
-            return "register"
-        try:
-            kind = kind_of_energy(devices)
-        except KindCannotBeTold as error:
-            message = f"Kind: {error}."
-            raise FileCannotBeImported(message) from None
-        self._found("kind", kind, "detected", "from the values")
-        return kind
-
-    def _check_unit(self, unit: Unit, kind: Kind) -> None:
-        if (kind == "power") != (unit.quantity == "power"):
-            message = f"{unit.symbol} is a unit of {unit.quantity}, which does not go with --kind {kind}: check --unit."
-            raise FileCannotBeImported(message)
-
-    def _stamp(self, kind: Kind, time_name: str) -> Stamp:
-        declared = self._declared.stamp
-        if kind == "register":
-            if declared == "start":
-                raise FileCannotBeImported("A register is read at an instant: --stamp start does not apply to it.")
-            return "end"
-        if declared is not None:
-            self._found("stamp", declared, "declared")
-            return declared
-        if kind == "power":
-            return "start"
-        if naming.names_start(time_name):
-            self._found("stamp", "start", "detected", "from the time column's name")
-            return "start"
-        self._found("stamp", "end", "detected", "times are where intervals end, unless --stamp start")
-        return "end"
-
-    def _period_us(self, kind: Kind, stamp: Stamp, common_us: int | None) -> int | None:
-        declared_ms = self._declared.period_ms
-        if kind == "register" or (kind == "power" and stamp == "start"):
-            return None
-        if declared_ms is not None:
-            self._found("period", _duration(declared_ms), "declared")
-            return declared_ms * US_PER_MS
-        if kind == "interval" and stamp == "end":
-            self._found("period", "since the device's previous reading", "detected", "unless --period")
-            return None
-        if common_us is None or common_us % US_PER_MS:
-            raise FileCannotBeImported(
-                "The times are not evenly spaced, so the length of a row's interval is not known: declare --period."
-            )
-        self._found("period", _duration(common_us // US_PER_MS), "detected", "from the spacing of the times")
-        return common_us
-
     def _points(self, roles: _Roles, times: TimeReader, decimal: str) -> Iterator[tuple[str, int, float]]:
         read = number_reader(decimal)
         for row in self._table.rows:
@@ -336,7 +248,3 @@ class _Detection:
                         yield device, instant, read(row[index])
                     except NotANumber:
                         continue
-
-
-def _duration(length_ms: int) -> str:
-    return format_duration(from_ms(length_ms) - from_ms(0))
