@@ -43,6 +43,9 @@ class KnownHomes:
     def user_is_deleted(self, user_id: int) -> bool:
         return user_id in self.all_users and self.all_users[user_id].deleted
 
+    def deleted_users(self) -> Sequence[int]:
+        return [user.id for user in self.all_users.values() if user.deleted]
+
     def device(self, device_id: int) -> DirectoryDevice | None:
         device = self.all_devices.get(device_id)
         return None if device is None or device.erased else device

@@ -161,6 +161,10 @@ class Directory:
         user = self._users.entries.get(user_id)
         return user is not None and user.deleted
 
+    def deleted_users(self) -> Collection[int]:
+        """Return the ids of users that were deleted."""
+        return [user.id for user in self._users.entries.values() if user.deleted]
+
     def users(self) -> Collection[DirectoryUser]:
         """Return all users that are not deleted."""
         return [user for user in self._users.entries.values() if not user.deleted]

@@ -7,6 +7,8 @@ entry changed since. The next call asks `after=V`. Versions count up over all en
 
 import msgspec
 
+from energy_tracker.contracts.readings import Direction, Kind
+
 
 class DirectoryUser(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A user (a home) as the other services need it; `deleted` marks a tombstone, whose personal fields are empty."""
@@ -46,8 +48,8 @@ class DirectoryDevice(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     user_id: int
     parent_id: int | None = None
     assignments: tuple[Assignment, ...] = ()
-    kind: str = "interval"
-    direction: str = "import"
+    kind: Kind = "interval"
+    direction: Direction = "import"
     max_hold_ms: int = 300_000
     rated_power_w: float | None = None
     silent_after_ms: int | None = None

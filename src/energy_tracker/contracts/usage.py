@@ -107,7 +107,7 @@ class LedgerAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class ExplainedStep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One step: energy of `[start, end)`, spread evenly, from the amounts of readings (in `unit`), and why.
 
-    `within_kwh` (and `within_mj`, exactly) is the part that lies in the span that was asked for: these add up to the figure.
+    `within_kwh` (and `within_mj`, exactly) is the part that lies in the span that was asked for: they add up to it.
     """
 
     start: str
@@ -124,7 +124,7 @@ class ExplainedStep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ExplainedStream(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One direction (and channel) of a device; `not_counted` are the kinds of its readings that energy is not taken from."""
+    """One direction (and channel) of a device; energy is not taken from its readings of the kinds `not_counted`."""
 
     direction: str
     channel: str | None

@@ -26,7 +26,8 @@ from energy_tracker.services.ingestion.adapters.own_endpoint import OwnEndpoint
 from energy_tracker.services.ingestion.adapters.registry import RegisteredFleet, RegistryRefusals
 from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
 from energy_tracker.services.ingestion.simulation.control import SimulationOptions, SimulationRunner
-from energy_tracker.services.usage.adapters.sqlite import SqliteKnownReadings, SqliteReadingStore
+from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
+from energy_tracker.services.usage.adapters.sqlite_lookups import SqliteKnownReadings
 from energy_tracker.services.usage.adapters.sqlite_schema import prepare as prepare_readings
 from energy_tracker.settings import Settings
 from energy_tracker.storage.migrations import migrate

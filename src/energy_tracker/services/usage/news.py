@@ -8,8 +8,15 @@ from energy_tracker.eventlog.dead_letter import dead_letter
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.instants import MS_PER_MINUTE, to_iso
 from energy_tracker.kit.quantities import millijoules_to_kwh
+from energy_tracker.services.usage.decoding import to_message
 from energy_tracker.services.usage.model.episodes import Episode
+from energy_tracker.services.usage.model.readings import Reading
 from energy_tracker.services.usage.ports import DeadLetter, Directory, Outgoing
+
+
+def dead_letter_of(reading: Reading, reason: str, *, offset: int = 0) -> DeadLetter:
+    """Return the dead letter of a reading that could be read but cannot be kept."""
+    return DeadLetter(reason, msgspec.json.encode(to_message(reading)), 0, offset, 1)
 
 
 def bury(dead: DeadLetter, *, now_ms: int) -> Outgoing:

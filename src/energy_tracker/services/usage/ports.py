@@ -25,6 +25,9 @@ class Directory(Protocol):
     def user_is_deleted(self, user_id: int) -> bool:
         """Whether there was such a user and it was deleted."""
 
+    def deleted_users(self) -> Collection[int]:
+        """Return the ids of users that were deleted."""
+
     def device(self, device_id: int) -> DirectoryDevice | None:
         """Return a device, retired ones too; None where there is none or it was erased."""
 
@@ -140,6 +143,8 @@ class Recorded:
     """Devices whose derived figures are replaced by those of `changes`."""
     erased: set[int] = field(default_factory=set)
     """Devices of which nothing stays."""
+    erased_spans: list[tuple[int, int, int]] = field(default_factory=list)
+    """Devices of which the readings of `[from, to)`, in ms since 1970, go."""
     parked: list[Parked] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)

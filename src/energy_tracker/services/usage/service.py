@@ -6,39 +6,22 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.contracts.usage import RebuildAnswer
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
-from energy_tracker.services.usage.decoding import decode_record, to_message
-from energy_tracker.services.usage.history import device_pages, stream_readings
-from energy_tracker.services.usage.model.derivation import (
-    Change,
-    Head,
-    KindHasChanged,
-    extend,
-    in_order,
-    reading_order,
-    refold,
-)
-from energy_tracker.services.usage.model.readings import KINDS, DeviceRules, Direction, Kind, Reading, Stream, stream_of
-from energy_tracker.services.usage.news import bury
-from energy_tracker.services.usage.ports import (
-    DeadLetter,
-    DeviceState,
-    Directory,
-    Parked,
-    ReadingStore,
-    Recorded,
-    StreamChange,
-)
+from energy_tracker.services.usage.decoding import decode_record
+from energy_tracker.services.usage.deriving import Deriver
+from energy_tracker.services.usage.model.readings import DeviceRules, Reading
+from energy_tracker.services.usage.news import bury, dead_letter_of
+from energy_tracker.services.usage.ports import Directory, Parked, ReadingStore, Recorded
 from energy_tracker.services.usage.watch import HomeWatch
 
 log = logging.getLogger(__name__)
 
-CACHED_DEVICES = 50_000
+_FOR_EVER_MS = 2**62
+_NOT_REGISTERED = "the device is not registered"
+_OWNER_DELETED = "the device's owner was deleted"
 
 
 @dataclass
@@ -56,18 +39,25 @@ class UsageService:
         self.news = asyncio.Event()
         """Set whenever messages wait to be appended to the log."""
         self._turn = asyncio.Lock()
-        self._states: dict[int, DeviceState] = {}
+        self._deriver = Deriver(self.store)
+        self._stored_position: int | None = None
 
     async def record_readings(self, *, records: Sequence[Record]) -> int:
         """Store the readings of records that follow each other, with all that they change and the position.
 
+        Records up to the stored position are known already and are passed over.
         Returns how many readings were new. Raises `TemporarilyUnavailable` or `StorageFull`: nothing is stored then,
         and the same records may come again.
         """
         async with self._turn:
+            position = await self._position()
+            if records[-1].offset <= position:
+                return 0
             turn = Recorded(position=records[-1].offset)
             readings: list[Reading] = []
             for record in records:
+                if record.offset <= position:
+                    continue
                 good, dead = decode_record(record)
                 readings += good
                 turn.dead_letters += dead
@@ -99,12 +89,15 @@ class UsageService:
                 await self._commit(turn)
 
     async def forget_users(self, *, user_ids: Collection[int]) -> None:
-        """Erase the episodes of users that are deleted."""
+        """Erase what deleted users leave: their episodes, and readings of devices that went on to somebody else."""
         async with self._turn:
             gone = {user_id for user_id in user_ids if self.directory.user_is_deleted(user_id)}
             if gone:
                 await self._commit(Recorded(forgotten_users=gone))
                 self.watch.forget(gone)
+            for user_id in gone:
+                for device in self.directory.devices_of(user_id):
+                    await self._erase_period(device, user_id)
 
     async def check(self, *, caught_up: bool) -> None:
         """Do what only the passing of time brings about; `caught_up`: nothing waits in the log.
@@ -118,7 +111,7 @@ class UsageService:
             for entry in await self.store.parked():
                 if now_ms - entry.parked_ms > self.patience_ms:
                     turn.released.append(entry.id)
-                    turn.dead_letters.append(_dead_parked(entry, "the device is not registered"))
+                    turn.dead_letters.append(dead_letter_of(entry.reading, _NOT_REGISTERED, offset=entry.offset))
             await self.watch.pass_time(turn, now_ms=now_ms, caught_up=caught_up)
             if turn != Recorded():
                 await self._commit(turn)
@@ -147,108 +140,48 @@ class UsageService:
             if device is not None:
                 known[device_id] = device
                 continue
-            waiting = [Parked(0, reading, offset, now_ms) for reading in group]
             if self.directory.device_is_erased(device_id):
-                turn.dead_letters += [_dead_parked(entry, "the device's owner was deleted") for entry in waiting]
+                turn.dead_letters += [dead_letter_of(reading, _OWNER_DELETED, offset=offset) for reading in group]
             else:
-                turn.parked += waiting
-        await self._load_states(known)
+                turn.parked += [Parked(0, reading, offset, now_ms) for reading in group]
+        await self._deriver.load(known)
         await self.watch.load(known.values())
         for device_id, device in known.items():
-            await self._take_device(device_id, rules_of(device), by_device[device_id], turn)
+            await self._deriver.take(device_id, rules_of(device), by_device[device_id], turn)
         self.watch.observe(turn, now_ms=now_ms)
-
-    async def _take_device(self, device_id: int, rules: DeviceRules, readings: list[Reading], turn: Recorded) -> None:
-        state = self._states[device_id]
-        fresh = await self._fresh(readings, state, rules, turn)
-        if not fresh:
-            return
-        turn.readings += fresh
-        turn.rules[device_id] = rules
-        if state.rules is not None and state.rules != rules:
-            await self._fold_all(device_id, rules, turn, fresh)
-            return
-        by_stream: defaultdict[Stream, list[Reading]] = defaultdict(list)
-        for reading in fresh:
-            by_stream[stream_of(reading, rules)].append(reading)
-        try:
-            turn.changes += [
-                StreamChange(stream, await self._change(stream, state.heads.get(stream), group, rules))
-                for stream, group in by_stream.items()
-            ]
-        except KindHasChanged:
-            await self._fold_all(device_id, rules, turn, fresh)
-
-    async def _fresh(
-        self, readings: list[Reading], state: DeviceState, rules: DeviceRules, turn: Recorded
-    ) -> list[Reading]:
-        """Return what is not stored yet, in order; count repeats, and bury other content under a known identity."""
-        unique: dict[tuple[int, int, bytes], Reading] = {}
-        late: list[tuple[int, int, bytes]] = []
-        for reading in readings:
-            identity = (reading.device_id, reading.time_ms, reading.key)
-            other = unique.get(identity)
-            if other is not None:
-                _settle_repeat(reading, other, turn)
-                continue
-            unique[identity] = reading
-            head = state.heads.get(stream_of(reading, rules))
-            if state.heads and (head is None or reading_order(reading) <= head.order):
-                late.append(identity)
-        if late:
-            for identity, stored in (await self.store.find(late)).items():
-                _settle_repeat(unique.pop(identity), stored, turn)
-        return in_order(unique.values())
-
-    async def _change(self, stream: Stream, head: Head | None, readings: list[Reading], rules: DeviceRules) -> Change:
-        if head is None or reading_order(readings[0]) > head.order:
-            return extend(head, readings, rules)
-        checkpoint = await self.store.checkpoint(stream, readings[0].time_ms)
-        start = checkpoint.boundary_ms if checkpoint else None
-        stored = stream_readings(self.store, stream, rules, from_ms=start)
-        return await refold(head, checkpoint, stored, readings, rules)
 
     async def _derive_anew(self, device_id: int) -> int:
         device = self.directory.device(device_id)
         if device is None:
             return 0
         turn = Recorded(rules={device_id: rules_of(device)})
-        folded = await self._fold_all(device_id, rules_of(device), turn, [])
+        folded = await self._deriver.take_anew(device_id, rules_of(device), turn)
         await self._commit(turn)
         self.watch.forget({device.user_id})
         return folded
 
-    async def _fold_all(self, device_id: int, rules: DeviceRules, turn: Recorded, new: Sequence[Reading]) -> int:
-        """Fold all readings of a device, stored and new; return how many were stored."""
-        kinds = await self._kinds(device_id, rules, new)
-        whole = {stream: Change(Head(-1, b"", tuple(sorted(present)), None)) for stream, present in kinds.items()}
-        waiting, folded = in_order(new), 0
-        async for page in device_pages(self.store, device_id):
-            folded += len(page)
-            last = reading_order(page[-1])
-            due = [reading for reading in waiting if reading_order(reading) < last]
-            waiting = waiting[len(due) :]
-            _fold_page(whole, in_order([*page, *due]), rules)
-            await asyncio.sleep(0)
-        _fold_page(whole, waiting, rules)
-        turn.derived_anew.add(device_id)
-        turn.changes += [StreamChange(stream, change) for stream, change in whole.items()]
-        return folded
-
-    async def _kinds(self, device_id: int, rules: DeviceRules, new: Sequence[Reading]) -> dict[Stream, set[Kind]]:
-        kinds: defaultdict[Stream, set[Kind]] = defaultdict(set)
-        for (sent, channel), present in (await self.store.kinds(device_id)).items():
-            direction: Direction = sent or rules.direction
-            kinds[Stream(device_id, direction, channel)] |= present
-        for reading in new:
-            kinds[stream_of(reading, rules)].add(reading.kind)
-        return kinds
-
     async def _erase(self, device_id: int, parked: Sequence[Parked]) -> None:
         turn = Recorded(erased={device_id}, released=[entry.id for entry in parked])
-        turn.dead_letters = [_dead_parked(entry, "the device's owner was deleted") for entry in parked]
+        turn.dead_letters = [dead_letter_of(entry.reading, _OWNER_DELETED, offset=entry.offset) for entry in parked]
         await self._commit(turn)
         self.watch.forget_device(device_id)
+
+    async def _erase_period(self, device: DirectoryDevice, user_id: int) -> None:
+        """Erase the readings of the time in which a device was a user's."""
+        spans = [
+            (begin, end)
+            for begin, end in owned_spans(device, user_id)
+            if await self.store.readings(device_ids=[device.id], from_ms=begin, to_ms=end, after=None, limit=1)
+        ]
+        if not spans:
+            return
+        rules = rules_of(device)
+        turn = Recorded(rules={device.id: rules}, erased_spans=[(device.id, *span) for span in spans])
+        await self._deriver.take_anew(
+            device.id, rules, turn, stays=lambda reading: not any(a <= reading.time_ms < b for a, b in spans)
+        )
+        await self._commit(turn)
+        self.watch.forget_device(device.id)
 
     async def _judge_the_past(self) -> None:
         for span in await self.store.to_judge():
@@ -256,12 +189,10 @@ class UsageService:
             await self.watch.judge_again(span, turn, now_ms=self.clock.now_ms())
             await self._commit(turn)
 
-    async def _load_states(self, device_ids: Collection[int]) -> None:
-        missing = [device_id for device_id in device_ids if device_id not in self._states]
-        if missing:
-            if len(self._states) + len(missing) > CACHED_DEVICES:
-                self._states = {key: self._states[key] for key in device_ids if key in self._states}
-            self._states |= await self.store.device_states(missing)
+    async def _position(self) -> int:
+        if self._stored_position is None:
+            self._stored_position = await self.store.position()
+        return self._stored_position
 
     async def _commit(self, turn: Recorded) -> None:
         """Store a turn; only then the caches follow it. On failure they start again from the store."""
@@ -269,50 +200,27 @@ class UsageService:
         try:
             await self.store.commit(turn)
         except BaseException:
-            self._states.clear()
+            self._stored_position = None
+            self._deriver.reset()
             self.watch.reset()
             raise
+        self._deriver.follow(turn)
+        self._stored_position = self._stored_position if turn.position is None else turn.position
         if turn.outgoing:
             self.news.set()
-        for device_id in turn.erased:
-            self._states.pop(device_id, None)
-        for device_id in turn.derived_anew:
-            self._states[device_id] = DeviceState(turn.rules[device_id], {})
-        for device_id, rules in turn.rules.items():
-            state = self._states.get(device_id)
-            if state is not None and state.rules != rules:
-                self._states[device_id] = DeviceState(rules, state.heads)
-        for stream, change in turn.changes:
-            state = self._states.get(stream.device_id)
-            if state is not None:
-                state.heads[stream] = change.head
 
 
 def rules_of(device: DirectoryDevice) -> DeviceRules:
     """Return how a device's readings are to be understood."""
-    kind = next(known for known in KINDS if known == device.kind)
-    direction: Direction = "export" if device.direction == "export" else "import"
-    return DeviceRules(kind, direction, device.max_hold_ms, device.rated_power_w)
+    return DeviceRules(device.kind, device.direction, device.max_hold_ms, device.rated_power_w)
 
 
-def _fold_page(whole: dict[Stream, Change], page: Sequence[Reading], rules: DeviceRules) -> None:
-    by_stream: defaultdict[Stream, list[Reading]] = defaultdict(list)
-    for reading in page:
-        by_stream[stream_of(reading, rules)].append(reading)
-    for stream, readings in by_stream.items():
-        before = whole[stream]
-        after = extend(before.head, readings, rules)
-        before.head = after.head
-        before.checkpoints |= after.checkpoints
-        before.quarter_hours.merge(after.quarter_hours)
-
-
-def _settle_repeat(reading: Reading, stored: Reading, turn: Recorded) -> None:
-    if (reading.kind, reading.amount, reading.since_ms) == (stored.kind, stored.amount, stored.since_ms):
-        turn.repeated += 1
-    else:
-        turn.dead_letters.append(_dead_parked(Parked(0, reading, 0, 0), "other content under a known event id"))
-
-
-def _dead_parked(entry: Parked, reason: str) -> DeadLetter:
-    return DeadLetter(reason, msgspec.json.encode(to_message(entry.reading)), 0, entry.offset, 1)
+def owned_spans(device: DirectoryDevice, user_id: int) -> list[tuple[int, int]]:
+    """Return the stretches of time, `[from, to)` in ms since 1970, in which a device was a user's."""
+    begins = [0 if assignment.from_ms is None else assignment.from_ms for assignment in device.assignments]
+    ends = [*begins[1:], _FOR_EVER_MS]
+    return [
+        (begin, end)
+        for begin, end, assignment in zip(begins, ends, device.assignments, strict=True)
+        if assignment.user_id == user_id and begin < end
+    ]

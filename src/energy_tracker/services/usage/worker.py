@@ -66,7 +66,7 @@ class UsageWorker:
 
     async def follow_registry(self) -> None:
         """Act on changes of users and devices; at the start on all that may have changed meanwhile."""
-        while not await self._guarded(self.service.follow_registry):
+        while not await self._guarded(self._follow_all):
             pass
         while True:
             await self._registry_news.wait()
@@ -86,7 +86,9 @@ class UsageWorker:
 
     async def _consume_from_position(self) -> None:
         position = await self.store.position()
-        async for batch in self.eventlog.consume(topics.ENERGY_USAGE, group=topics.USAGE_GROUP, after=position):
+        committed = await self.eventlog.committed(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
+        after = min(position, committed)
+        async for batch in self.eventlog.consume(topics.ENERGY_USAGE, group=topics.USAGE_GROUP, after=after):
             self.recorded += await self.service.record_readings(records=batch.records)
             await batch.commit()
             self.last_error = None
@@ -104,6 +106,10 @@ class UsageWorker:
     async def _check(self) -> None:
         lag = await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
         await self.service.check(caught_up=lag == 0)
+
+    async def _follow_all(self) -> None:
+        await self.service.follow_registry()
+        await self.service.forget_users(user_ids=self.service.directory.deleted_users())
 
     async def _follow(self, users: Collection[int], devices: Collection[int]) -> None:
         if devices:

@@ -1,25 +1,24 @@
 """The reading store in `readings.db`: raw readings, what is derived from them, and the position, in one transaction."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 import apsw
 import msgspec
 
+from energy_tracker.services.usage.adapters.sqlite_lookups import Identity, find_readings, sum_buckets
 from energy_tracker.services.usage.adapters.sqlite_rows import (
     DIRECTIONS,
+    READING_COLUMNS,
     Row,
-    as_text,
-    insert_rows,
     read_checkpoint,
     read_head,
     read_reading,
     read_rules,
-    reading_row,
     stream_columns,
 )
+from energy_tracker.services.usage.adapters.sqlite_turns import commit_turns, forget_outgoing
 from energy_tracker.services.usage.model.derivation import Checkpoint
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.ledger import Holdings
@@ -30,10 +29,6 @@ from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
 
 T = TypeVar("T")
-Identity = tuple[int, int, bytes]
-
-_READING = "device_id, time_ms, key, kind, direction, amount, since_ms, received_ms, channel"
-_FIND_AT_ONCE = 500
 _DEVICES_AT_ONCE = 400  # a compound SELECT has at most 500 terms
 
 
@@ -46,7 +41,7 @@ class SqliteReadingStore:
 
     async def commit(self, recorded: Recorded) -> None:
         """Store it all in one transaction, after whose fsync this returns."""
-        await self._writer.run(_commit, recorded)
+        await self._writer.run(commit_turns, recorded)
 
     async def position(self) -> int:
         """Return the offset of the last record that is in the store."""
@@ -104,7 +99,7 @@ class SqliteReadingStore:
     async def device_readings(self, device_id: int, *, after: tuple[int, bytes], limit: int) -> Sequence[Reading]:
         """Return a page of a device's readings in order, behind (time, key)."""
         rows = await self._rows(
-            f"SELECT {_READING} FROM reading WHERE device_id = ? AND (time_ms, key) > (?, ?)"
+            f"SELECT {READING_COLUMNS} FROM reading WHERE device_id = ? AND (time_ms, key) > (?, ?)"
             " ORDER BY time_ms, key LIMIT ?",
             (device_id, *after, limit),
         )
@@ -119,7 +114,8 @@ class SqliteReadingStore:
         for first in range(0, len(device_ids), _DEVICES_AT_ONCE):
             part = device_ids[first : first + _DEVICES_AT_ONCE]
             per_device = " UNION ALL ".join(
-                f"SELECT * FROM (SELECT {_READING} FROM reading WHERE device_id = ? AND time_ms >= ? AND time_ms < ?"
+                f"SELECT * FROM (SELECT {READING_COLUMNS} FROM reading"
+                " WHERE device_id = ? AND time_ms >= ? AND time_ms < ?"
                 " AND (time_ms, device_id, key) > (?, ?, ?) ORDER BY time_ms, key LIMIT ?)"
                 for _ in part
             )
@@ -191,11 +187,11 @@ class SqliteReadingStore:
 
     async def forget_outgoing(self, up_to: int) -> None:
         """Drop the messages up to a number: they are in the log."""
-        await self._writer.run(_forget_outgoing, up_to)
+        await self._writer.run(forget_outgoing, up_to)
 
     async def bucket_sums(self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int]) -> Sequence[BucketSum]:
         """Return what lies in the buckets between successive boundaries."""
-        return await self._readers.run(lambda connection: _bucket_sums(connection, device_ids, boundaries_ms))
+        return await self._readers.run(lambda connection: sum_buckets(connection, device_ids, boundaries_ms))
 
     async def _rows(self, sql: str, bindings: Sequence[object] = ()) -> list[Row]:
         def query(connection: apsw.Connection) -> list[Row]:
@@ -204,194 +200,5 @@ class SqliteReadingStore:
         return await self._readers.run(query)
 
 
-def find_readings(connection: apsw.Connection, identities: Sequence[Identity]) -> dict[Identity, Reading]:
-    """Return the stored readings among (device, time, key)."""
-    found: dict[Identity, Reading] = {}
-    for start in range(0, len(identities), _FIND_AT_ONCE):
-        part = identities[start : start + _FIND_AT_ONCE]
-        values = ",".join(["(?,?,?)"] * len(part))
-        rows = connection.execute(
-            f"WITH wanted(d, t, k) AS (VALUES {values}) SELECT {_READING} FROM wanted"
-            " JOIN reading ON device_id = d AND time_ms = t AND key = k",
-            tuple(value for identity in part for value in identity),
-        )
-        for row in rows:
-            found[(row[0], row[1], row[2])] = read_reading(row)
-    return found
-
-
 def _episodes(rows: Sequence[Row]) -> list[Episode]:
     return [msgspec.json.decode(body, type=Episode) for (body,) in rows]
-
-
-def _bucket_sums(
-    connection: apsw.Connection, device_ids: Sequence[int], boundaries_ms: Sequence[int]
-) -> list[BucketSum]:
-    (packed,) = connection.execute(
-        """
-        SELECT json_group_array(json_array(device_id, bucket, direction, channel, energy, estimated, covered)) FROM (
-            SELECT device_id, bound.key AS bucket, direction, channel,
-                   sum(energy_mj) AS energy, sum(estimated_mj) AS estimated, sum(covered_ms) AS covered
-            FROM json_each(?1) AS wanted
-            CROSS JOIN json_each(?2) AS bound
-            CROSS JOIN quarter_hour
-            WHERE quarter_hour.device_id = wanted.value
-              AND start_ms >= bound.value ->> 0 AND start_ms < bound.value ->> 1
-            GROUP BY device_id, bound.key, direction, channel
-        )
-        """,
-        (json.dumps(list(device_ids)), json.dumps(list(pairwise(boundaries_ms)))),
-    ).fetchone()  # type: ignore[misc]  # an aggregate always has its one row
-    return [
-        BucketSum(device_id, bucket, DIRECTIONS[direction], channel, energy_mj, estimated_mj, covered_ms)
-        for device_id, bucket, direction, channel, energy_mj, estimated_mj, covered_ms in msgspec.json.decode(packed)
-    ]
-
-
-def _commit(connection: apsw.Connection, payloads: Sequence[Recorded]) -> list[None]:
-    for recorded in payloads:
-        _clear(connection, recorded)
-        _write_readings(connection, recorded)
-        _write_derived(connection, recorded)
-        _write_episodes(connection, recorded)
-        _write_tally(connection, recorded)
-    return [None] * len(payloads)
-
-
-_DERIVED = ("quarter_hour", "stream", "checkpoint", "device")
-
-
-def _clear(connection: apsw.Connection, recorded: Recorded) -> None:
-    for device_id in recorded.derived_anew | recorded.erased:
-        for table in _DERIVED:
-            connection.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))
-    for device_id in recorded.erased:
-        for table in ("reading", "episode"):
-            connection.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))
-    for user_id in recorded.forgotten_users:
-        connection.execute("DELETE FROM episode WHERE user_id = ?", (user_id,))
-        connection.execute("DELETE FROM to_judge WHERE user_id = ?", (user_id,))
-
-
-def _write_readings(connection: apsw.Connection, recorded: Recorded) -> None:
-    insert_rows(
-        connection, f"INSERT INTO reading ({_READING})", [reading_row(reading) for reading in recorded.readings]
-    )
-    insert_rows(
-        connection,
-        "INSERT INTO parked (device_id, offset, parked_ms, reading)",
-        [(entry.reading.device_id, entry.offset, entry.parked_ms, as_text(entry.reading)) for entry in recorded.parked],
-    )
-    if recorded.released:
-        connection.execute(
-            "DELETE FROM parked WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(recorded.released),)
-        )
-
-
-def _write_derived(connection: apsw.Connection, recorded: Recorded) -> None:
-    insert_rows(
-        connection,
-        "INSERT INTO device",
-        [(device_id, as_text(rules)) for device_id, rules in recorded.rules.items()],
-        then="ON CONFLICT DO UPDATE SET rules = excluded.rules WHERE rules <> excluded.rules",
-    )
-    insert_rows(
-        connection,
-        "INSERT INTO stream",
-        [(*stream_columns(stream), as_text(change.head)) for stream, change in recorded.changes],
-        then="ON CONFLICT DO UPDATE SET head = excluded.head",
-    )
-    insert_rows(
-        connection,
-        "INSERT INTO checkpoint",
-        [
-            (*stream_columns(stream), boundary_ms, as_text(state))
-            for stream, change in recorded.changes
-            for boundary_ms, state in change.checkpoints.items()
-        ],
-        then="ON CONFLICT DO UPDATE SET state = excluded.state",
-    )
-    insert_rows(
-        connection,
-        "INSERT INTO quarter_hour",
-        list(_quarter_rows(recorded)),
-        then="ON CONFLICT DO UPDATE SET energy_mj = energy_mj + excluded.energy_mj,"
-        " estimated_mj = estimated_mj + excluded.estimated_mj, covered_ms = covered_ms + excluded.covered_ms",
-    )
-
-
-def _quarter_rows(recorded: Recorded) -> Iterator[Row]:
-    for stream, change in recorded.changes:
-        device_id, direction, channel = stream_columns(stream)
-        for start_ms, energy_mj, estimated_mj, covered_ms in change.quarter_hours.changes():
-            yield (device_id, start_ms, direction, channel, energy_mj, estimated_mj, covered_ms)
-
-
-def _write_episodes(connection: apsw.Connection, recorded: Recorded) -> None:
-    for episode in recorded.episodes:
-        connection.execute(
-            "INSERT INTO episode VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET ended_ms = excluded.ended_ms, body = excluded.body",
-            (episode.id, episode.user_id, episode.device_id, episode.opened_ms, episode.ended_ms, as_text(episode)),
-        )
-    for span in recorded.judged:
-        connection.execute("DELETE FROM to_judge WHERE (user_id, from_ms, to_ms) = (?, ?, ?)", span)
-    for span in recorded.to_judge:
-        connection.execute(
-            "INSERT INTO to_judge VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " from_ms = min(from_ms, excluded.from_ms), to_ms = max(to_ms, excluded.to_ms)",
-            span,
-        )
-    insert_rows(
-        connection,
-        "INSERT INTO outgoing (topic, key, value, headers, readings)",
-        [
-            (news.topic, news.key, news.value, json.dumps(dict(news.headers)), news.readings)
-            for news in recorded.outgoing
-        ],
-    )
-
-
-def _write_tally(connection: apsw.Connection, recorded: Recorded) -> None:
-    dead = sum(letter.readings for letter in recorded.dead_letters)
-    connection.execute(
-        "UPDATE tally SET position = coalesce(?, position), stored = stored + ?,"
-        " dead_lettered = dead_lettered + ?, repeated = repeated + ?",
-        (recorded.position, len(recorded.readings), dead, recorded.repeated),
-    )
-
-
-def _forget_outgoing(connection: apsw.Connection, payloads: Sequence[int]) -> list[None]:
-    connection.execute("DELETE FROM outgoing WHERE number <= ?", (max(payloads),))
-    return [None] * len(payloads)
-
-
-class SqliteKnownReadings:
-    """What ingestion's door asks of the reading store, in the door's own thread, over a connection of its own."""
-
-    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
-        self._connect = connect
-        self._connection: apsw.Connection | None = None
-
-    def latest_ms(self, device_ids: Collection[int]) -> Mapping[int, int]:
-        """Return the time of the newest stored reading of each device that has one."""
-        rows = self._reader().execute(
-            "SELECT value, (SELECT max(time_ms) FROM reading WHERE device_id = value) FROM json_each(?)",
-            (json.dumps(list(device_ids)),),
-        )
-        return {device_id: newest for device_id, newest in rows if newest is not None}
-
-    def known(self, keys: Sequence[Identity]) -> set[Identity]:
-        """Return which readings, by (device, time, key), are stored."""
-        return set(find_readings(self._reader(), keys))
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _reader(self) -> apsw.Connection:
-        if self._connection is None:
-            self._connection = self._connect()
-        return self._connection

@@ -13,6 +13,8 @@ from energy_tracker.services.usage.model.readings import KINDS, DeviceRules, Dir
 
 Row = tuple[Any, ...]
 
+READING_COLUMNS = "device_id, time_ms, key, kind, direction, amount, since_ms, received_ms, channel"
+
 DIRECTIONS: tuple[Direction, ...] = ("import", "export")
 _KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 DIRECTION_NUMBER: dict[str | None, int | None] = {None: None, "import": 0, "export": 1}

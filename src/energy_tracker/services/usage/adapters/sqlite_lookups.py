@@ -1,0 +1,89 @@
+"""Looking things up in `readings.db`: readings by identity, sums of quarter-hours, what the door asks."""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
+
+import apsw
+import msgspec
+
+from energy_tracker.services.usage.adapters.sqlite_rows import DIRECTIONS, READING_COLUMNS, read_reading
+from energy_tracker.services.usage.model.readings import Reading
+from energy_tracker.services.usage.model.rollups import BucketSum
+
+Identity = tuple[int, int, bytes]
+"""Device, time in ms since 1970, event key."""
+
+_FIND_AT_ONCE = 500
+
+
+def find_readings(connection: apsw.Connection, identities: Sequence[Identity]) -> dict[Identity, Reading]:
+    """Return the stored readings among (device, time, key)."""
+    found: dict[Identity, Reading] = {}
+    for start in range(0, len(identities), _FIND_AT_ONCE):
+        part = identities[start : start + _FIND_AT_ONCE]
+        values = ",".join(["(?,?,?)"] * len(part))
+        rows = connection.execute(
+            f"WITH wanted(d, t, k) AS (VALUES {values}) SELECT {READING_COLUMNS} FROM wanted"
+            " JOIN reading ON device_id = d AND time_ms = t AND key = k",
+            tuple(value for identity in part for value in identity),
+        )
+        for row in rows:
+            found[(row[0], row[1], row[2])] = read_reading(row)
+    return found
+
+
+def sum_buckets(
+    connection: apsw.Connection, device_ids: Sequence[int], boundaries_ms: Sequence[int]
+) -> list[BucketSum]:
+    """Return what lies in the buckets between successive boundaries (ms since 1970)."""
+    (packed,) = connection.execute(
+        """
+        SELECT json_group_array(json_array(device_id, bucket, direction, channel, energy, estimated, covered)) FROM (
+            SELECT device_id, bound.key AS bucket, direction, channel,
+                   sum(energy_mj) AS energy, sum(estimated_mj) AS estimated, sum(covered_ms) AS covered
+            FROM json_each(?1) AS wanted
+            CROSS JOIN json_each(?2) AS bound
+            CROSS JOIN quarter_hour
+            WHERE quarter_hour.device_id = wanted.value
+              AND start_ms >= bound.value ->> 0 AND start_ms < bound.value ->> 1
+            GROUP BY device_id, bound.key, direction, channel
+        )
+        """,
+        (json.dumps(list(device_ids)), json.dumps(list(pairwise(boundaries_ms)))),
+    ).fetchone()  # type: ignore[misc]  # an aggregate always has its one row
+    return [
+        BucketSum(device_id, bucket, DIRECTIONS[direction], channel, energy_mj, estimated_mj, covered_ms)
+        for device_id, bucket, direction, channel, energy_mj, estimated_mj, covered_ms in msgspec.json.decode(packed)
+    ]
+
+
+class SqliteKnownReadings:
+    """What ingestion's door asks of the reading store, in the door's own thread, over a connection of its own."""
+
+    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+        self._connect = connect
+        self._connection: apsw.Connection | None = None
+
+    def latest_ms(self, device_ids: Collection[int]) -> Mapping[int, int]:
+        """Return the time of the newest stored reading of each device that has one."""
+        rows = self._reader().execute(
+            "SELECT value, (SELECT max(time_ms) FROM reading WHERE device_id = value) FROM json_each(?)",
+            (json.dumps(list(device_ids)),),
+        )
+        return {device_id: newest for device_id, newest in rows if newest is not None}
+
+    def known(self, keys: Sequence[Identity]) -> set[Identity]:
+        """Return which readings, by (device, time, key), are stored."""
+        return set(find_readings(self._reader(), keys))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _reader(self) -> apsw.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection

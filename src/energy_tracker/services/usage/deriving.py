@@ -1,0 +1,162 @@
+"""From new readings of a device to what they change in its streams, over what the store has of them."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from energy_tracker.services.usage.history import device_pages, stream_readings
+from energy_tracker.services.usage.model.derivation import (
+    Change,
+    Head,
+    KindHasChanged,
+    extend,
+    in_order,
+    reading_order,
+    refold,
+)
+from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading, Stream, stream_of
+from energy_tracker.services.usage.news import dead_letter_of
+from energy_tracker.services.usage.ports import DeviceState, ReadingStore, Recorded, StreamChange
+
+CACHED_DEVICES = 50_000
+
+Identity = tuple[int, int, bytes]
+
+
+@dataclass
+class Deriver:
+    """Adds to a turn what readings change. Keeps the states of devices, which follow a turn once it is stored."""
+
+    store: ReadingStore
+    _states: dict[int, DeviceState] = field(default_factory=dict)
+
+    async def load(self, device_ids: Collection[int]) -> None:
+        """Make the states of devices ready."""
+        missing = [device_id for device_id in device_ids if device_id not in self._states]
+        if missing:
+            if len(self._states) + len(missing) > CACHED_DEVICES:
+                self._states = {key: self._states[key] for key in device_ids if key in self._states}
+            self._states |= await self.store.device_states(missing)
+
+    def reset(self) -> None:
+        """Forget all states; they are read from the store again when they are needed."""
+        self._states.clear()
+
+    def follow(self, turn: Recorded) -> None:
+        """Take over what a turn, which is stored now, has changed."""
+        for device_id in turn.erased:
+            self._states.pop(device_id, None)
+        for device_id in turn.derived_anew:
+            self._states[device_id] = DeviceState(turn.rules[device_id], {})
+        for device_id, rules in turn.rules.items():
+            state = self._states.get(device_id)
+            if state is not None and state.rules != rules:
+                self._states[device_id] = DeviceState(rules, state.heads)
+        for stream, change in turn.changes:
+            state = self._states.get(stream.device_id)
+            if state is not None:
+                state.heads[stream] = change.head
+
+    async def take(self, device_id: int, rules: DeviceRules, readings: list[Reading], turn: Recorded) -> None:
+        """Add what readings of a device, in any order, change: the new ones, and their streams."""
+        state = self._states[device_id]
+        fresh = await self._fresh(readings, state, rules, turn)
+        if not fresh:
+            return
+        turn.readings += fresh
+        turn.rules[device_id] = rules
+        if state.rules is not None and state.rules != rules:
+            await self.take_anew(device_id, rules, turn, new=fresh)
+            return
+        by_stream: defaultdict[Stream, list[Reading]] = defaultdict(list)
+        for reading in fresh:
+            by_stream[stream_of(reading, rules)].append(reading)
+        try:
+            turn.changes += [
+                StreamChange(stream, await self._change(stream, state.heads.get(stream), group, rules))
+                for stream, group in by_stream.items()
+            ]
+        except KindHasChanged:
+            await self.take_anew(device_id, rules, turn, new=fresh)
+
+    async def _fresh(
+        self, readings: list[Reading], state: DeviceState, rules: DeviceRules, turn: Recorded
+    ) -> list[Reading]:
+        """Return what is not stored yet, in order; count repeats, and bury other content under a known identity."""
+        unique: dict[Identity, Reading] = {}
+        late: list[Identity] = []
+        for reading in readings:
+            identity = (reading.device_id, reading.time_ms, reading.key)
+            other = unique.get(identity)
+            if other is not None:
+                _settle_repeat(reading, other, turn)
+                continue
+            unique[identity] = reading
+            head = state.heads.get(stream_of(reading, rules))
+            if state.heads and (head is None or reading_order(reading) <= head.order):
+                late.append(identity)
+        if late:
+            for identity, stored in (await self.store.find(late)).items():
+                _settle_repeat(unique.pop(identity), stored, turn)
+        return in_order(unique.values())
+
+    async def _change(self, stream: Stream, head: Head | None, readings: list[Reading], rules: DeviceRules) -> Change:
+        if head is None or reading_order(readings[0]) > head.order:
+            return extend(head, readings, rules)
+        checkpoint = await self.store.checkpoint(stream, readings[0].time_ms)
+        start = checkpoint.boundary_ms if checkpoint else None
+        stored = stream_readings(self.store, stream, rules, from_ms=start)
+        return await refold(head, checkpoint, stored, readings, rules)
+
+    async def take_anew(
+        self,
+        device_id: int,
+        rules: DeviceRules,
+        turn: Recorded,
+        *,
+        new: Sequence[Reading] = (),
+        stays: Callable[[Reading], bool] = lambda _: True,
+    ) -> int:
+        """Fold all readings of a device that stay, stored and new; return how many were stored."""
+        kinds = await self._kinds(device_id, rules, new)
+        whole = {stream: Change(Head(-1, b"", tuple(sorted(present)), None)) for stream, present in kinds.items()}
+        waiting, folded = in_order(new), 0
+        async for page in device_pages(self.store, device_id):
+            folded += len(page)
+            last = reading_order(page[-1])
+            due = [reading for reading in waiting if reading_order(reading) < last]
+            waiting = waiting[len(due) :]
+            _fold_page(whole, in_order([*filter(stays, page), *due]), rules)
+            await asyncio.sleep(0)
+        _fold_page(whole, waiting, rules)
+        turn.derived_anew.add(device_id)
+        turn.changes += [StreamChange(stream, change) for stream, change in whole.items() if change.head.last_ms >= 0]
+        return folded
+
+    async def _kinds(self, device_id: int, rules: DeviceRules, new: Sequence[Reading]) -> dict[Stream, set[Kind]]:
+        kinds: defaultdict[Stream, set[Kind]] = defaultdict(set)
+        for (sent, channel), present in (await self.store.kinds(device_id)).items():
+            kinds[Stream(device_id, sent or rules.direction, channel)] |= present
+        for reading in new:
+            kinds[stream_of(reading, rules)].add(reading.kind)
+        return kinds
+
+
+def _fold_page(whole: dict[Stream, Change], page: Sequence[Reading], rules: DeviceRules) -> None:
+    by_stream: defaultdict[Stream, list[Reading]] = defaultdict(list)
+    for reading in page:
+        by_stream[stream_of(reading, rules)].append(reading)
+    for stream, readings in by_stream.items():
+        before = whole[stream]
+        after = extend(before.head, readings, rules)
+        before.head = after.head
+        before.checkpoints |= after.checkpoints
+        before.quarter_hours.merge(after.quarter_hours)
+
+
+def _settle_repeat(reading: Reading, stored: Reading, turn: Recorded) -> None:
+    if (reading.kind, reading.amount, reading.since_ms) == (stored.kind, stored.amount, stored.since_ms):
+        turn.repeated += 1
+    else:
+        turn.dead_letters.append(dead_letter_of(reading, "other content under a known event id"))
