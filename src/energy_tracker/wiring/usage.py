@@ -47,7 +47,7 @@ async def usage_service(
     queries = QueryService(store=store, directory=directory, intake=IngestionIntake(ingestion), clock=clock)
     app = create_api(
         queries=queries,
-        explain=ExplainService(store, directory),
+        explain=ExplainService(store, queries),
         rebuild=service,
         health=Health({"flow": worker.health}),
         telemetry=Telemetry("usage"),

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 from energy_tracker.contracts.usage import ExplainedStep, ExplainedStream, Explanation, StoredReading
 from energy_tracker.kit.ids import event_id_text
-from energy_tracker.kit.instants import MS_PER_DAY, quarter_hour_start, to_iso
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_QUARTER_HOUR, quarter_hour_start, to_iso
 from energy_tracker.kit.principal import Principal
-from energy_tracker.kit.problems import InvalidRequest, Problem
+from energy_tracker.kit.problems import InvalidRequest
 from energy_tracker.kit.quantities import millijoules_to_kwh
 from energy_tracker.services.usage.history import steps_between
 from energy_tracker.services.usage.model.derivation import Head
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading, Stream, counted_kind
 from energy_tracker.services.usage.model.steps import Mark, Step
-from energy_tracker.services.usage.ports import Directory, ReadingStore
+from energy_tracker.services.usage.ports import ReadingStore
+from energy_tracker.services.usage.queries import QueryService
 
 MAX_SPAN_MS = 366 * MS_PER_DAY
 MAX_STEPS = 100_000
@@ -32,41 +33,31 @@ _WHY = {
 }
 
 
-class NothingToExplain(Problem):
-    """The device is not one of this user's."""
-
-    status = 404
-    title = "There is no such device"
-
-
 @dataclass(frozen=True, slots=True)
 class ExplainService:
     """Answers where a figure comes from, by folding the raw readings again: it does not read the figure itself."""
 
     store: ReadingStore
-    directory: Directory
+    queries: QueryService
 
     async def explain(
         self, *, principal: Principal, user_id: int, device_id: int, from_ms: int, to_ms: int
     ) -> Explanation:
         """Return the figure of a device over `[from_ms, to_ms)` with the steps that made it.
 
-        The span is widened to whole quarter-hours, as the figures are. Raises `NothingToExplain`, `InvalidRequest`.
+        The span is widened to whole quarter-hours, as the figures are; what counts is when the device was the user's.
+        Raises `UserNotFound`, `DeviceNotFound`, `InvalidRequest`, `TemporarilyUnavailable`.
         """
-        del principal
-        device = self.directory.device(device_id)
-        owners = {assignment.user_id for assignment in device.assignments} | {device.user_id} if device else set()
-        if device is None or device.erased or user_id not in owners:
-            message = f"User {user_id} has no device {device_id}."
-            raise NothingToExplain(message)
         from_ms, to_ms = quarter_hour_start(from_ms), -quarter_hour_start(-to_ms)
         if not 0 < to_ms - from_ms <= MAX_SPAN_MS:
             raise InvalidRequest("The span must be longer than nothing and at most 366 days.")
+        home = await self.queries.home(principal=principal, user_id=user_id, device_ids=[device_id])
+        periods = home.periods(start_ms=from_ms, end_ms=to_ms, grid_ms=MS_PER_QUARTER_HOUR)
+        owned = [(period.start_ms, period.end_ms) for period in periods if device_id in period.owned]
         state = (await self.store.device_states([device_id]))[device_id]
         rules = state.rules or DeviceRules()
         streams = [
-            await self._explain_stream(stream, head, rules, from_ms=from_ms, to_ms=to_ms)
-            for stream, head in sorted(state.heads.items())
+            await self._explain_stream(stream, head, rules, owned) for stream, head in sorted(state.heads.items())
         ]
         return Explanation(
             user_id=user_id,
@@ -79,17 +70,18 @@ class ExplainService:
         )
 
     async def _explain_stream(
-        self, stream: Stream, head: Head, rules: DeviceRules, *, from_ms: int, to_ms: int
+        self, stream: Stream, head: Head, rules: DeviceRules, owned: Sequence[tuple[int, int]]
     ) -> ExplainedStream:
         kind = counted_kind(rules.kind, head.present)
         steps: list[ExplainedStep] = []
         readings: list[StoredReading] = []
         total_mj = 0
+        from_ms, to_ms = (owned[0][0], owned[-1][1]) if owned else (0, 0)
         async for reading, step in steps_between(self.store, stream, head, rules, from_ms=from_ms, to_ms=to_ms):
             if len(steps) >= MAX_STEPS:
                 message = f"More than {MAX_STEPS} steps made this figure; ask for a shorter span."
                 raise InvalidRequest(message)
-            within_mj = step.energy_within(from_ms, to_ms)
+            within_mj = sum(step.energy_within(begin, end) for begin, end in owned)
             total_mj += within_mj
             steps.append(_explained(step, within_mj, unit="W" if kind == "power" else "kWh"))
             if reading is not None and (not readings or readings[-1].event_id != event_id_text(reading.key)):

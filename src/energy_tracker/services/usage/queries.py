@@ -201,6 +201,14 @@ class QueryService:
             balanced=ledger.balanced,
         )
 
+    async def home(self, *, principal: Principal, user_id: int, device_ids: Collection[int] = ()) -> Home:
+        """Return a user's home with all its devices or the chosen ones in view.
+
+        Raises `UserNotFound`, `DeviceNotFound`, `TemporarilyUnavailable`.
+        """
+        await self._user(principal, user_id)
+        return await self._home(user_id, device_ids)
+
     async def _user(self, principal: Principal, user_id: int) -> DirectoryUser:
         del principal  # the one there is may see every home; grants will be asked here
         user = self._directory.user(user_id)
