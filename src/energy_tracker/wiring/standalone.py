@@ -140,12 +140,7 @@ async def _start_stream(
     eventlog = await SqliteEventLog.open(log_writer, log_readers, clock=clock, groups=GROUPS)
     refusals = RegistryRefusals(directory)
     await directory.refresh()
-    simulation = SimulationRunner(
-        fleet=RegisteredFleet(directory),
-        post=OwnEndpoint(http, "http://ingestion.internal"),
-        clock=clock,
-        options=SimulationOptions(**settings.simulation.model_dump()),
-    )
+    simulation = _simulation(settings, clock, http, directory)
     board.apps["ingestion"] = await stack.enter_async_context(
         ingestion_service(
             writer=log_writer,
@@ -170,6 +165,15 @@ async def _start_stream(
     )
     stack.push_async_callback(simulation.close)
     return eventlog
+
+
+def _simulation(settings: Settings, clock: Clock, http: httpx.AsyncClient, directory: Directory) -> SimulationRunner:
+    return SimulationRunner(
+        fleet=RegisteredFleet(directory),
+        post=OwnEndpoint(http, "http://ingestion.internal"),
+        clock=clock,
+        options=SimulationOptions(**settings.simulation.model_dump()),
+    )
 
 
 async def _open(

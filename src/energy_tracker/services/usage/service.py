@@ -10,15 +10,17 @@ from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.contracts.usage import RebuildAnswer
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.services.usage.decoding import decode_record
 from energy_tracker.services.usage.deriving import Deriver
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading
 from energy_tracker.services.usage.news import bury, dead_letter_of
-from energy_tracker.services.usage.ports import Directory, Parked, ReadingStore, Recorded
+from energy_tracker.services.usage.ports import Directory, Parked, ReadingStore, Recorded, Span
 from energy_tracker.services.usage.watch import HomeWatch
 
 log = logging.getLogger(__name__)
 
+JUDGED_AT_ONCE_MS = 7 * MS_PER_DAY
 _FOR_EVER_MS = 2**62
 _NOT_REGISTERED = "the device is not registered"
 _OWNER_DELETED = "the device's owner was deleted"
@@ -115,8 +117,8 @@ class UsageService:
             await self.watch.pass_time(turn, now_ms=now_ms, caught_up=caught_up)
             if turn != Recorded():
                 await self._commit(turn)
-            if caught_up:
-                await self._judge_the_past()
+        while caught_up and await self._judge_a_piece_of_the_past():
+            await asyncio.sleep(0)
 
     async def rebuild(self) -> RebuildAnswer:
         """Derive every figure again from the raw readings."""
@@ -183,11 +185,27 @@ class UsageService:
         await self._commit(turn)
         self.watch.forget_device(device.id)
 
-    async def _judge_the_past(self) -> None:
-        for span in await self.store.to_judge():
-            turn = Recorded(judged=[span])
-            await self.watch.judge_again(span, turn, now_ms=self.clock.now_ms())
+    async def _judge_a_piece_of_the_past(self) -> bool:
+        """Judge the beginning of a stretch that waits for it; return whether there was one.
+
+        Pieces are so long that no episode is cut at their end.
+        """
+        async with self._turn:
+            span = next(iter(await self.store.to_judge()), None)
+            if span is None:
+                return False
+            length_ms = JUDGED_AT_ONCE_MS
+            while True:
+                turn = Recorded(judged=[span])
+                piece = Span(span.user_id, span.from_ms, min(span.to_ms, span.from_ms + length_ms))
+                judged_ms = await self.watch.judge_again(piece, turn, now_ms=self.clock.now_ms())
+                if judged_ms > span.from_ms or piece.to_ms == span.to_ms:
+                    break
+                length_ms *= 2
+            if piece.to_ms < span.to_ms:
+                turn.to_judge = [Span(span.user_id, judged_ms, span.to_ms)]
             await self._commit(turn)
+            return True
 
     async def _position(self) -> int:
         if self._stored_position is None:

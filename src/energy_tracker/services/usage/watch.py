@@ -88,12 +88,15 @@ class HomeWatch:
         if caught_up and not self.directory.stale:
             await self._find_silent(turn, now_ms=now_ms)
 
-    async def judge_again(self, span: Span, turn: Recorded, *, now_ms: int) -> None:
-        """Judge a stretch of a home's past; add episodes that were missed, without mails, to those known."""
+    async def judge_again(self, span: Span, turn: Recorded, *, now_ms: int) -> int:
+        """Judge a stretch of a home's past; add episodes that were missed, without mails, to those known.
+
+        Returns the instant up to which that is settled: the end, or where an episode begins that the end cuts.
+        """
         user = self.directory.user(span.user_id)
         threshold = _threshold_mj(user)
         if user is None or threshold is None:
-            return
+            return span.to_ms
         from_ms = span.from_ms - MS_PER_HOUR
         hour = HomeHour(head_ms=from_ms)
         news = [
@@ -110,6 +113,7 @@ class HomeWatch:
             elif begun is not None:
                 self._add_past(user, threshold, (begun, crossing), known, turn, now_ms=now_ms)
                 begun = None
+        return span.to_ms if begun is None else begun.at_ms
 
     def _add_past(
         self,
