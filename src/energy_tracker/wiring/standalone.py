@@ -138,8 +138,6 @@ async def _start_stream(
     known = SqliteKnownReadings(partial(open_for_reading, home / "readings.db"))
     stack.callback(known.close)
     eventlog = await SqliteEventLog.open(log_writer, log_readers, clock=clock, groups=GROUPS)
-    refusals = RegistryRefusals(directory)
-    await directory.refresh()
     simulation = _simulation(settings, clock, http, directory)
     board.apps["ingestion"] = await stack.enter_async_context(
         ingestion_service(
@@ -147,12 +145,13 @@ async def _start_stream(
             readers=log_readers,
             log=eventlog,
             known_readings=known,
-            directory=refusals,
+            directory=RegistryRefusals(directory),
             clock=clock,
             simulation=simulation,
             queue_limit=settings.ingestion.max_lag,
         )
     )
+    await directory.refresh()
     board.apps["usage"] = await stack.enter_async_context(
         usage_service(
             log=eventlog,

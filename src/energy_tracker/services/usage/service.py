@@ -117,8 +117,9 @@ class UsageService:
             await self.watch.pass_time(turn, now_ms=now_ms, caught_up=caught_up)
             if turn != Recorded():
                 await self._commit(turn)
-        while caught_up and await self._judge_a_piece_of_the_past():
-            await asyncio.sleep(0)
+        more = caught_up
+        while more:
+            more = await self._judge_a_piece_of_the_past()
 
     async def rebuild(self) -> RebuildAnswer:
         """Derive every figure again from the raw readings."""
