@@ -28,6 +28,7 @@ _WHY = {
     Mark.GLITCH: "a fall or jump that was taken back: ignored",
     Mark.RESET: "the register began again from 0: what it counted since then",
     Mark.ROLLOVER: "the register passed its greatest value and went on from 0",
+    Mark.FAST: "a rise faster than the device should be capable of, that stayed: counted",
     Mark.SWAP: "another meter or another count: a new baseline, the use between is not known",
     Mark.HOLD: "the last power value, held for as long as it may",
 }

@@ -30,6 +30,8 @@ class Mark(StrEnum):
     """The register started again from 0."""
     ROLLOVER = "rollover"
     """The register passed its greatest value and went on from 0."""
+    FAST = "fast"
+    """A rise faster than the device should be capable of, that stayed or went on: counted."""
     SWAP = "swap"
     """Another meter, or another count: a new baseline; what was used between is not known."""
     HOLD = "hold"
