@@ -104,7 +104,7 @@ def _key(message: ReadingMessage, kind: Kind, amount: float, time_us: int, since
     event_id = message.event_id
     if event_id is None:
         direction = message.direction or "import"
-    XX
+        return derived_event_key(message.device_id, time_us, kind, direction, amount, since_us, message.channel)
     if not (0 < len(event_id) <= MAX_EVENT_ID and event_id.isascii() and event_id.isprintable()):
         raise UnusableReading("eventId is not 1 to 64 printable ASCII characters")
     return event_key(event_id)
