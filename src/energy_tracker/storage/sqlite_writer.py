@@ -179,7 +179,7 @@ class SqliteWriter:
             log.exception("closing %s failed; the write-ahead log is kept and read at the next start", self.path)
 
     def _transact(self, jobs: list[_Job]) -> None:
-        """Carry out jobs and fill in their outcomes."""
+        """Carry out jobs and fill in their outcomes; those of a handler that failed are tried again, each alone."""
         if self._broken:
             for job in jobs:
                 job.error = WriterStopped(self._stop_reason or "An earlier write failed.")
@@ -202,7 +202,8 @@ class SqliteWriter:
         else:
             self._full = False
             for job in failed:
-                self._transact_alone(job)
+                job.error = None
+                self._transact([job])
 
     def _commit(self, jobs: list[_Job]) -> list[_Job]:
         """Run one transaction; return the jobs to try again alone, of which nothing is in it."""
@@ -243,23 +244,9 @@ class SqliteWriter:
                 self._connection.execute("RELEASE handler")
         return True
 
-    def _transact_alone(self, job: _Job) -> None:
-        """Try one job of a group that failed in a transaction of its own."""
-        job.error = None
-        try:
-            self._commit([job])
-        except apsw.FullError:
-            self._full = True
-            job.error = StorageFull(f"The disk of {self.path.name} is full; make room and send this again.")
-            self._roll_back()
-        except (apsw.IOError, apsw.CorruptError, apsw.NotADBError) as error:
-            self._stop([job], error)
-        except apsw.Error as error:
-            self._roll_back()
-            job.error = TemporarilyUnavailable(f"{self.path.name} could not be written: {error}")
-
     def _stop(self, jobs: list[_Job], error: Exception) -> None:
         """Take no more writes: after a failed fsync nobody knows what the disk holds; trying again would hide it."""
+        self._broken = True
         self._stop_reason = f"Writing {self.path} failed ({error}). Check the disk, then start the service again."
         log.critical("%s", self._stop_reason)
         self._roll_back()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -137,6 +138,23 @@ async def test_an_io_error_stops_the_writer_for_good(writer: SqliteWriter) -> No
         await writer.run(insert, 3)
     assert (await writer.health()).status == "DOWN"
     assert 3 not in await stored(writer.path)
+
+
+async def test_what_waits_behind_an_io_error_is_not_written(writer: SqliteWriter) -> None:
+    queued = threading.Event()
+
+    def break_down(_: apsw.Connection, __: Sequence[object]) -> Sequence[object]:
+        queued.wait(5)
+        raise apsw.IOError("disk I/O error")
+
+    first = writer.submit(break_down, None)
+    while not writer._queue.empty():  # noqa: ASYNC110 - the thread has no event to wait for
+        await asyncio.sleep(0)
+    second = writer.submit(insert, 2)
+    queued.set()
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [WriterStopped, WriterStopped]
+    assert await stored(writer.path) == []
 
 
 async def test_lazy_jobs_ride_along_and_are_there_after_closing(writer: SqliteWriter) -> None:
