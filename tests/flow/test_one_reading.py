@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.support.clock import VirtualClock
 from tests.support.smtp import MailServer, mail_server
 from tests.support.system import WholeSystem, system_on

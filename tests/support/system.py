@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.support.clock import VirtualClock
 
 from energy_tracker.kit.instants import to_iso
 from energy_tracker.settings import load_settings
 from energy_tracker.wiring.standalone import SERVICES, standalone
-from tests.support.clock import VirtualClock
 
 PATIENCE_S = 30.0
 LOOK_AGAIN_S = 0.5

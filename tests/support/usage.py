@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from tests.support.clock import VirtualClock
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.eventlog.port import Record
@@ -17,7 +18,6 @@ from energy_tracker.services.usage.service import UsageService
 from energy_tracker.services.usage.watch import HomeWatch
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
-from tests.support.clock import VirtualClock
 
 
 @dataclass

@@ -90,10 +90,11 @@ class RegisterReset:
                 due = due_ms(device, reading.at_ms // MS_PER_DAY)
                 if due is not None and last.at_ms < due <= reading.at_ms:
                     zero_mj[device] = last.counter_mj
+            shown = delivery
             if device in zero_mj:
-                delivery = _showing(delivery, millijoules_to_kwh(reading.counter_mj - zero_mj[device]))  # noqa: PLW2901
-            before[device] = delivery.reading
-            yield delivery
+                shown = _showing(delivery, millijoules_to_kwh(reading.counter_mj - zero_mj[device]))
+            before[device] = shown.reading
+            yield shown
 
 
 @dataclass(frozen=True, slots=True)

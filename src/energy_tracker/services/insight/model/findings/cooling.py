@@ -47,37 +47,43 @@ def _growth(device: Device) -> Finding | None:
     if first_w <= 0 or last_w / first_w - 1 < MIN_GROWTH or rising < MIN_RISING_PAIRS:
         return None
     yearly_kwh = (last_w - first_w) * W_TO_KWH_A_YEAR
+    whole = _period(days)
+    facts = _ends(device, first_w, last_w) | {
+        Role.CHANGE: make_fact(
+            100 * (last_w / first_w - 1),
+            Unit.PERCENT,
+            label="Growth of its duty cycle",
+            period=whole,
+            how=f"Last against first seven of {len(days_w)} whole days; {100 * rising:.0f} % of all pairs rise.",
+            device_id=device.id,
+        ),
+        Role.YEARLY: make_fact(
+            yearly_kwh,
+            Unit.KILOWATT_HOURS_A_YEAR,
+            label="Energy of that growth over a year",
+            period=whole,
+            how="The difference for 365 days.",
+            device_id=device.id,
+        ),
+    }
+    return Finding(FindingKind.COOLING_WORKS_HARDER, facts, yearly_kwh, device.id)
+
+
+def _ends(device: Device, first_w: float, last_w: float) -> dict[Role, Fact]:
+    """Return the facts of the first and the last week: as a duty cycle where the rated power is known, else in W."""
     first, last, unit, what = first_w, last_w, Unit.WATTS, "Mean power"
     how = "Its compressor runs at one power, so that the mean power grows as the duty cycle does."
     if device.rated_power_w and device.rated_power_w >= last_w:
         first, last = 100 * first_w / device.rated_power_w, 100 * last_w / device.rated_power_w
         unit, what = Unit.PERCENT, "Duty cycle"
         how = f"Its mean power over its rated {device.rated_power_w:g} W."
-
-    whole, begin, end = (_period(part) for part in (days, days[:ENDS_DAYS], days[-ENDS_DAYS:]))
-
-    def fact(value: float, in_unit: Unit, label: str, period: str, explained: str) -> Fact:
-        return make_fact(value, in_unit, label=label, period=period, how=explained, device_id=device.id)
-
-    facts = {
-        Role.USUAL: fact(first, unit, f"{what} in the first week measured", begin, how),
-        Role.RECENT: fact(last, unit, f"{what} in the last week measured", end, how),
-        Role.CHANGE: fact(
-            100 * (last_w / first_w - 1),
-            Unit.PERCENT,
-            "Growth of its duty cycle",
-            whole,
-            f"Last against first seven of {len(days_w)} whole days; {100 * rising:.0f} % of all pairs of days rise.",
-        ),
-        Role.YEARLY: fact(
-            yearly_kwh,
-            Unit.KILOWATT_HOURS_A_YEAR,
-            "Energy of that growth over a year",
-            whole,
-            "The difference for 365 days.",
-        ),
+    days = device.series.whole_days
+    begin, end = _period(days[:ENDS_DAYS]), _period(days[-ENDS_DAYS:])
+    label = f"{what} in the {{}} week measured"
+    return {
+        Role.USUAL: make_fact(first, unit, label=label.format("first"), period=begin, how=how, device_id=device.id),
+        Role.RECENT: make_fact(last, unit, label=label.format("last"), period=end, how=how, device_id=device.id),
     }
-    return Finding(FindingKind.COOLING_WORKS_HARDER, facts, yearly_kwh, device.id)
 
 
 def _period(days: Sequence[Day]) -> str:
