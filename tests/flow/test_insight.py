@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -64,7 +65,7 @@ async def test_the_rules_answer_in_the_contracts_shape(call):
         answer = await service.get(f"{call}/1")
     assert answer["userId"] == 1
     assert answer["adviser"] == "rules"
-    assert answer["energyUsage"] == pytest.approx(159.024)
+    assert answer["energyUsage"] == pytest.approx(159.159)
     assert {"id", "value", "unit", "period", "how"} <= set(answer["facts"][0])
     assert "118 W" in answer["tips"]
     assert_figures_are_facts(answer)
@@ -89,6 +90,21 @@ async def test_tips_are_ranked_by_what_is_at_stake():
         if any(by_id[one]["unit"] == "kWh a year" for one in item["facts"])
     ]
     assert yearly == sorted(yearly, reverse=True)
+
+
+async def test_what_was_measured_within_the_hour_counts_and_is_no_reason_to_judge():
+    def since(first: datetime) -> Home:
+        return Home(user=user(), profiles={1: lambda start: 0.5 if start >= first else None}, devices=(device(1),))
+
+    this_hour = NOW.replace(minute=0)
+    async with running(since(this_hour)) as service:
+        answer = await service.get("overview/1")
+    assert answer["energyUsage"] == 0.5
+    assert answer["tips"] == "In the last 35 days your home drew 0.50 kWh."
+    async with running(since(this_hour - timedelta(hours=2))) as service:
+        answer = await service.get("overview/1")
+    assert answer["energyUsage"] == 1.5
+    assert answer["tips"].startswith("In the last 35 days your home drew 1.00 kWh.")
 
 
 async def test_nothing_measured_is_null_and_said_never_zero():
@@ -141,7 +157,7 @@ async def test_the_typed_client_reads_the_answer():
         client = InsightClient(calls)
         answer = await client.saving_tips(1, days=35)
         assert answer.facts[0].id == "F1"
-        assert (await client.overview(1)).energy_usage == pytest.approx(159.024)
+        assert (await client.overview(1)).energy_usage == pytest.approx(159.159)
         service.usage.down = True
         with pytest.raises(Exception, match="does not answer") as refused:
             await client.overview(1)

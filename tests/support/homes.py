@@ -130,7 +130,8 @@ class FixedClock:
 
 def table_of(home: Home, days: int = 35) -> HomeTable:
     """What the service makes of a home, as seen at `NOW`."""
-    return build_home_table(home.series(*window(NOW, days, home.zone)), home.devices, home.zone)
+    start, end = window(NOW, days, home.zone)
+    return build_home_table(home.series(start, end), home.devices, home.zone, end=end)
 
 
 def find_all(home: HomeTable) -> tuple[Finding, ...]:

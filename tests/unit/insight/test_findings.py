@@ -296,14 +296,15 @@ def test_the_window_is_whole_across_a_change_of_clocks():
     start, end = window(now, 3, home.zone)
     days = {
         day.date.isoformat(): len(day.hours)
-        for day in build_home_table(home.series(start, end), (), home.zone).total.whole_days
+        for day in build_home_table(home.series(start, end), (), home.zone, end=end).total.whole_days
     }
     assert days == {"2026-10-24": 24, "2026-10-25": 25, "2026-10-26": 24}
 
 
 def test_instants_in_utc_and_with_an_offset_mean_the_same_hours():
     home = golden_home()
-    answer = home.series(*window(NOW, DAYS, home.zone))
+    start, end = window(NOW, DAYS, home.zone)
+    answer = home.series(start, end)
 
     def in_utc(bucket: Bucket) -> Bucket:
         start, end = (datetime.fromisoformat(text).astimezone(UTC).isoformat() for text in (bucket.start, bucket.end))
@@ -316,5 +317,5 @@ def test_instants_in_utc_and_with_an_offset_mean_the_same_hours():
         total=tuple(map(in_utc, answer.total)),
         devices=tuple(msgspec.structs.replace(one, buckets=tuple(map(in_utc, one.buckets))) for one in answer.devices),
     )
-    assert build_home_table(wire, home.devices, home.zone) == table_of(home)
+    assert build_home_table(wire, home.devices, home.zone, end=end) == table_of(home)
     assert len({hour.start for hour in table_of(home).total.hours}) == len(answer.total)

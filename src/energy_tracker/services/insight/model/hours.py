@@ -75,9 +75,13 @@ class Day:
 
 @dataclass(frozen=True)
 class Series:
-    """The hours of one meter (a device, or the home), in order of time; what is derived from them is kept."""
+    """The full hours of one meter (a device, or the home), in order of time; what is derived from them is kept.
+
+    `running` is the hour that is not over yet: its energy counts, but nothing is judged by it.
+    """
 
     hours: tuple[Hour, ...]
+    running: Hour | None = None
 
     @cached_property
     def measured(self) -> tuple[Hour, ...]:
@@ -96,10 +100,23 @@ class Series:
         return fmean(hour.coverage for hour in since_first) if since_first else 0.0
 
     @property
-    def energy_kwh(self) -> float | None:
-        """All imported energy that was measured, in kWh, None where nothing was."""
+    def full_hours_kwh(self) -> float | None:
+        """The imported energy that was measured in full hours, in kWh, None where nothing was."""
         known = [hour.import_kwh for hour in self.hours if hour.import_kwh is not None]
         return sum(known) if known else None
+
+    @property
+    def energy_kwh(self) -> float | None:
+        """All imported energy that was measured until now, in kWh, None where nothing was."""
+        running_kwh = None if self.running is None else self.running.import_kwh
+        if running_kwh is None:
+            return self.full_hours_kwh
+        return running_kwh + (self.full_hours_kwh or 0.0)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was read for the first time within the hour that is not over yet."""
+        return self.coverage == 0 and self.running is not None and self.running.import_kwh is not None
 
     @cached_property
     def is_judgeable(self) -> bool:
@@ -143,7 +160,7 @@ class Device:
 
 @dataclass(frozen=True)
 class HomeTable:
-    """What was measured of a home in the window `[start, end)`; `total` counts no sub-meter twice."""
+    """What was measured of a home in the full hours of `[start, end)`; `total` counts no sub-meter twice."""
 
     user_id: int
     start: datetime
@@ -176,8 +193,13 @@ def interval(start: datetime, end: datetime) -> str:
     return f"{start.isoformat(timespec='minutes')}/{end.isoformat(timespec='minutes')}"
 
 
-def build_home_table(answer: SeriesAnswer, directory: Iterable[DirectoryDevice], zone: ZoneInfo) -> HomeTable:
-    """Join an hourly series with what is known about the devices in it; hours and days are those of `zone`."""
+def build_home_table(
+    answer: SeriesAnswer, directory: Iterable[DirectoryDevice], zone: ZoneInfo, *, end: datetime
+) -> HomeTable:
+    """Join an hourly series with what is known about the devices in it; hours and days are those of `zone`.
+
+    `end` is where the full hours end; an hour that follows is the running one.
+    """
     clock = _LocalClock(zone)
     known = {device.id: device for device in directory}
     parents = {device.parent_id for device in known.values() if device.parent_id is not None}
@@ -189,7 +211,7 @@ def build_home_table(answer: SeriesAnswer, directory: Iterable[DirectoryDevice],
                 id=series.id,
                 name=series.name,
                 type=entry.type if entry else "MISC",
-                series=_series(series.buckets, clock),
+                series=_series(series.buckets, clock, end),
                 has_children=series.id in parents,
                 is_retired=entry is not None and entry.retired_at_ms is not None,
                 rated_power_w=entry.rated_power_w if entry else None,
@@ -198,8 +220,8 @@ def build_home_table(answer: SeriesAnswer, directory: Iterable[DirectoryDevice],
     return HomeTable(
         user_id=answer.user_id,
         start=clock.read(answer.from_),
-        end=clock.read(answer.to),
-        total=_series(answer.total, clock),
+        end=clock.read(end.isoformat()),
+        total=_series(answer.total, clock, end),
         devices=tuple(devices),
     )
 
@@ -221,16 +243,16 @@ class _LocalClock:
         return local
 
 
-def _series(buckets: Sequence[Bucket], clock: _LocalClock) -> Series:
-    return Series(
-        tuple(
-            Hour(
-                start=clock.read(bucket.start),
-                import_kwh=bucket.import_kwh,
-                export_kwh=bucket.export_kwh,
-                coverage=bucket.coverage,
-                estimated_kwh=bucket.estimated_kwh or 0.0,
-            )
-            for bucket in buckets
+def _series(buckets: Sequence[Bucket], clock: _LocalClock, end: datetime) -> Series:
+    hours = [
+        Hour(
+            start=clock.read(bucket.start),
+            import_kwh=bucket.import_kwh,
+            export_kwh=bucket.export_kwh,
+            coverage=bucket.coverage,
+            estimated_kwh=bucket.estimated_kwh or 0.0,
         )
-    )
+        for bucket in buckets
+    ]
+    running = hours.pop() if hours and hours[-1].start >= end else None
+    return Series(tuple(hours), running)

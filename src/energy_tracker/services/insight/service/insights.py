@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from energy_tracker.contracts.directory import DirectoryUser
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.instants import to_ms
+from energy_tracker.kit.instants import MS_PER_HOUR, to_ms
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import Problem, TemporarilyUnavailable
 from energy_tracker.services.insight.model.advice import OF_OVERVIEW, OF_SAVING_TIPS, Purpose, Tip, shown_name
@@ -44,7 +44,7 @@ class DirectoryUnavailable(TemporarilyUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """An answer: checked tips, the facts they can cite, and kWh of the window (None where nothing was measured)."""
+    """An answer: checked tips, the facts they can cite, and kWh until now (None where nothing was measured)."""
 
     user_id: int
     tips: tuple[Tip, ...]
@@ -75,8 +75,9 @@ class InsightService:
         user = await self._find_user(user_id)
         zone = _zone(user.time_zone)
         start, end = window(self._clock.now(), days, zone)
-        series = await self._usage.series(user_id, start_ms=to_ms(start), end_ms=to_ms(end), resolution="hour")
-        home = build_home_table(series, self._directory.devices_of(user_id), zone)
+        until_ms = to_ms(end) + MS_PER_HOUR
+        series = await self._usage.series(user_id, start_ms=to_ms(start), end_ms=until_ms, resolution="hour")
+        home = build_home_table(series, self._directory.devices_of(user_id), zone, end=end)
         found: list[Finding] = []
         for finder in FINDERS:
             await asyncio.sleep(0)  # a large home takes a while: others have their turn in between

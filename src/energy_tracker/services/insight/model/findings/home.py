@@ -24,7 +24,11 @@ HOURS_A_YEAR = 8760
 
 
 def energy_used(table: HomeTable) -> list[Finding]:
-    """Say how much was imported in the window (`energyUsage` of the answer), or that nothing was read."""
+    """Say how much was imported in the window, or that nothing was read.
+
+    The hour that is not over yet is left out where there are others: so the facts, and a model's advice on them, stay
+    the same until the next one is full. `energyUsage` of the answer counts it.
+    """
     days = make_fact(
         (table.end.date() - table.start.date()).days,
         Unit.DAYS,
@@ -32,7 +36,14 @@ def energy_used(table: HomeTable) -> list[Finding]:
         period=table.period,
         how="From the local midnight at which the window begins to today's; today counts up to its last full hour.",
     )
-    energy_kwh = table.total.energy_kwh
+    energy_kwh = table.total.full_hours_kwh
+    how = (
+        "The sum of the measured import, without sub-meters; gaps are not filled, "
+        f"{table.total.coverage:.0%} of the time since the first reading was measured."
+    )
+    if energy_kwh is None:
+        energy_kwh = table.total.energy_kwh
+        how = "The sum of the measured import, without sub-meters; all of it was measured within the last hour."
     if energy_kwh is None:
         return [Finding(FindingKind.NOT_MEASURED, {Role.WINDOW: days})]
     energy = make_fact(
@@ -40,8 +51,7 @@ def energy_used(table: HomeTable) -> list[Finding]:
         Unit.KILOWATT_HOURS,
         label="Energy the home drew",
         period=table.period,
-        how="The sum of the measured import, without sub-meters; gaps are not filled, "
-        f"{table.total.coverage:.0%} of the time since the first reading was measured.",
+        how=how,
     )
     return [Finding(FindingKind.ENERGY_USED, {Role.ENERGY: energy, Role.WINDOW: days})]
 

@@ -12,7 +12,8 @@ def poorly_measured(table: HomeTable) -> list[Finding]:
     found = []
     if table.total.coverage > 0 and not table.total.is_judgeable:
         found.append(_withheld(table, table.total, None))
-    withheld = [device for device in table.devices if not device.is_retired and not device.series.is_judgeable]
+    known = [device for device in table.devices if not device.is_retired and not device.series.is_new]
+    withheld = [device for device in known if not device.series.is_judgeable]
     found.extend(_withheld(table, device.series, device.id) for device in withheld[:MAX_NAMED])
     return found
 
