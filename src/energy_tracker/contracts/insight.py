@@ -30,8 +30,8 @@ class InsightAnswer(WireAnswer):
     user_id: int
     tips: str = Field(description="The items' texts, one a line.")
     energy_usage: float | None = Field(
-        description="kWh imported from the start of the window that the facts name until now, the hour that is not over "
-        "included; null where nothing was measured, never 0."
+        description="kWh imported from the start of the window that the facts name until now, the hour that is not "
+        "over included; null where nothing was measured, never 0."
     )
     items: tuple[TipBody, ...] = ()
     facts: tuple[FactBody, ...] = ()
