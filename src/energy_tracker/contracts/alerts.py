@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from energy_tracker.kit.wire import WireModel
+from energy_tracker.kit.wire import WireAnswer
 
 AlertState = Literal["open", "acknowledged", "ended"]
 MailState = Literal["queued", "sent", "suppressed", "held"]
@@ -15,7 +15,7 @@ ABSENT = Field(exclude_if=lambda member: member is None)
 """A member without a value is left out of the answer."""
 
 
-class AlertAnswer(WireModel):
+class AlertAnswer(WireAnswer):
     """An episode: one stretch of time in which one rule was broken. Members without a value are absent.
 
     `sent`: a mail about it has gone out. `state` is `ended` from the end on, whether anybody acknowledged it or not.
@@ -35,20 +35,20 @@ class AlertAnswer(WireModel):
     sent: bool
 
 
-class AlertPage(WireModel):
+class AlertPage(WireAnswer):
     """A page of episodes, newest first; `next` is the cursor of the following page, or null."""
 
     items: list[AlertAnswer]
     next: str | None
 
 
-class AlertCount(WireModel):
+class AlertCount(WireAnswer):
     """How many episodes there are."""
 
     count: int
 
 
-class MailAnswer(WireModel):
+class MailAnswer(WireAnswer):
     """A mail of the outbox.
 
     `queued`: to be sent, or tried again at `nextAttemptAt`; `sent`: taken by the mail server; `held`: there is no mail
@@ -71,7 +71,7 @@ class MailAnswer(WireModel):
     sent_at: datetime | None
 
 
-class MailPage(WireModel):
+class MailPage(WireAnswer):
     """A page of the outbox, newest first; `next` is the cursor of the following page, or null."""
 
     items: list[MailAnswer]

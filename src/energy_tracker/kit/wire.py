@@ -1,7 +1,7 @@
 """What the bodies of the API calls are made of; knows no web framework, so that the clients can be light."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -10,11 +10,14 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1F\x7F-\x9F\u061C\u200E\u200F\u2028-\u202E\u
 
 
 class WireModel(BaseModel):
-    """Base of the bodies: camelCase names, strict types, unknown fields refused, NaN and Infinity refused."""
+    """Base of the bodies: camelCase names only, strict types, unknown fields refused, NaN and Infinity refused."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, strict=True, extra="forbid", allow_inf_nan=False
-    )
+    model_config = ConfigDict(alias_generator=to_camel, strict=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, **fields: Any) -> Self:
+        """Make a body in code, its fields under their names here. Raises pydantic's `ValidationError`."""
+        return cls.model_validate(fields, by_alias=False, by_name=True)
 
 
 def _is_printable(text: str) -> str:
@@ -33,4 +36,4 @@ PrintableText = Annotated[str, AfterValidator(_is_printable)]
 class WireAnswer(WireModel):
     """Base of the answers: a reader ignores fields that a newer service adds."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)

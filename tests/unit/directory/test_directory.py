@@ -19,11 +19,11 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 async def new_user(house: House, number: int = 1) -> int:
-    return (await house.users.create(UserBody(name="Anna", email=f"anna{number}@example.org"))).id
+    return (await house.users.create(UserBody.of(name="Anna", email=f"anna{number}@example.org"))).id
 
 
 async def new_device(house: House, user_id: int, parent_id: int | None = None) -> int:
-    body = DeviceBody(name="Plug", type="TV", user_id=user_id, parent_id=parent_id)
+    body = DeviceBody.of(name="Plug", type="TV", user_id=user_id, parent_id=parent_id)
     return (await house.devices.create(body)).id
 
 
@@ -59,7 +59,7 @@ async def test_who_owned_a_device_when(house: House) -> None:
     device = await new_device(house, first, parent_id=main)
     await house.clock.advance(60)
     moved_ms = house.clock.now_ms()
-    await house.devices.replace(device, DeviceBody(name="Plug", type="TV", user_id=second))
+    await house.devices.replace(device, DeviceBody.of(name="Plug", type="TV", user_id=second))
     await house.directory.refresh()
     directory = house.directory
     assert [directory.owner_at(device, at) for at in (0, moved_ms - 1, moved_ms)] == [first, first, second]

@@ -111,6 +111,8 @@ async def test_a_body_without_a_content_type_is_read_as_json(client: httpx.Async
         (b'{"name":"a","powerW":true}', 422, "/powerW"),
         (b'{"name":"a","powerW":1,"on":1}', 422, "/on"),
         (b'{"name":"a","powerW":1,"is_admin":true}', 422, "/is_admin"),
+        (b'{"name":"a","power_w":1}', 422, "/powerW"),
+        (b'{"name":"a","powerW":1,"power_w":1}', 422, "/power_w"),
         (b'{"name":"a\\r\\nBcc: b","powerW":1}', 422, "/name"),
         (b'{"name":"a\\u202eb","powerW":1}', 422, "/name"),
         (b'{"name":"a\\u0000","powerW":1}', 422, "/name"),
