@@ -16,7 +16,7 @@ SECOND, MINUTE, QUARTER, HOUR, DAY = 1_000, 60_000, 900_000, 3_600_000, 86_400_0
 KWH = MILLIJOULES_PER_KILOWATT_HOUR
 
 
-def reading(  # noqa: PLR0913 - what a reading consists of
+def reading(
     kind: Kind,
     at_ms: int,
     amount: float,

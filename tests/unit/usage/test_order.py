@@ -1,4 +1,4 @@
-"""Whatever the order, repetition or lateness in which the same readings come, what is stored and derived is the same."""
+"""Whatever the order, repetition or lateness in which the same readings come, the same is stored and derived."""
 
 import asyncio
 import tempfile
@@ -6,30 +6,29 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from energy_tracker.contracts.directory import Assignment, DirectoryDevice
-from energy_tracker.kit.ids import derived_event_key
-from energy_tracker.services.usage.model.readings import Reading
 from tests.support.clock import VirtualClock
 from tests.support.usage import KnownHomes, dump, usage_on
 
+from energy_tracker.contracts.directory import Assignment, DirectoryDevice
+from energy_tracker.kit.ids import derived_event_key
+from energy_tracker.services.usage.model.readings import Direction, Kind, Reading
+
 BASE_MS = 1_780_000_000_000
-DEVICES = {1: "interval", 2: "register", 3: "power"}
+DEVICES: dict[int, Kind] = {1: "interval", 2: "register", 3: "power"}
 
 
 def known_homes() -> KnownHomes:
     homes = KnownHomes()
     for device_id, kind in DEVICES.items():
-        homes.add(
-            DirectoryDevice(id=device_id, version=1, user_id=1, kind=kind, assignments=(Assignment(user_id=1),))
-        )
+        homes.add(DirectoryDevice(id=device_id, version=1, user_id=1, kind=kind, assignments=(Assignment(user_id=1),)))
     return homes
 
 
 @st.composite
 def one_reading(draw: st.DrawFn) -> Reading:
     device_id = draw(st.sampled_from(sorted(DEVICES)))
-    kind = draw(st.sampled_from([DEVICES[device_id]] * 8 + ["interval", "register", "power"]))
+    kinds: list[Kind] = [DEVICES[device_id]] * 8 + ["interval", "register", "power"]
+    kind = draw(st.sampled_from(kinds))
     minutes = draw(st.integers(0, 4 * 24 * 60) | st.integers(0, 90))
     time_ms = BASE_MS + minutes * 60_000 + draw(st.sampled_from([0, 0, 0, 1, 30_000]))
     amounts = {
@@ -41,7 +40,8 @@ def one_reading(draw: st.DrawFn) -> Reading:
     since = None
     if kind == "interval" and draw(st.booleans()):
         since = time_ms - draw(st.sampled_from([1, 60_000, 900_000, 5_400_000, 90_000_000]))
-    direction = draw(st.sampled_from([None, None, None, "import", "export"]))
+    directions: list[Direction | None] = [None, None, None, "import", "export"]
+    direction = draw(st.sampled_from(directions))
     key = derived_event_key(device_id, time_ms * 1000, kind, direction or "import", amount, since)
     return Reading(device_id, time_ms, key, kind, amount, direction, since, 0, draw(st.sampled_from(["", "", "", "b"])))
 
@@ -69,7 +69,9 @@ async def rebuilt(folder: Path) -> dict[str, list[tuple[object, ...]]]:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_any_order_gives_the_same_store(data: st.DataObject) -> None:
-    readings = data.draw(st.lists(one_reading(), min_size=1, max_size=60, unique_by=lambda r: (r.device_id, r.time_ms, r.key)))
+    readings = data.draw(
+        st.lists(one_reading(), min_size=1, max_size=60, unique_by=lambda r: (r.device_id, r.time_ms, r.key))
+    )
     repeated = data.draw(st.lists(st.sampled_from(readings), max_size=10))
     shuffled = data.draw(st.permutations(readings + repeated))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(shuffled)), max_size=12)) | {len(shuffled)})
