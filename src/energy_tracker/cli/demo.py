@@ -11,7 +11,7 @@ from energy_tracker.cli.access import Clients
 from energy_tracker.cli.household import ensure_devices, send_readings
 from energy_tracker.contracts.user import UserBody
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_SECOND
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.ingestion.simulation.generation import CounterMark, Simulation
 from energy_tracker.services.ingestion.simulation.households import household
@@ -21,7 +21,10 @@ MARK_FILE: Final = "demo.json"
 HISTORY_DAYS: Final = 14
 SEED: Final = 1
 PROFILE: Final = "home"
-THRESHOLD_KWH: Final = 5.0
+THRESHOLD_KWH: Final = 10.0
+"""The car charging is not enough for an alert; charging while the house is busy is."""
+SILENT_DEVICE: Final = "Lamps"
+SILENT_AFTER: Final = "PT3H"
 _SAVE_EVERY_MS: Final = 60 * MS_PER_SECOND
 _TICK_S: Final = 1.0
 
@@ -31,6 +34,22 @@ class FolderHoldsRealData(Problem):
 
     status = 409
     title = "This is no demo folder"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the history is that is being made: from, until and to in ms since 1970; all 0 when nothing is."""
+
+    from_ms: int = 0
+    until_ms: int = 0
+    to_ms: int = 0
+
+    def sentence(self) -> str:
+        """Return what to tell who waits; empty when there is nothing to wait for."""
+        if self.until_ms >= self.to_ms:
+            return ""
+        share = (self.until_ms - self.from_ms) / (self.to_ms - self.from_ms)
+        return f"Making the home's history … {share:.0%}"
 
 
 class DemoState(msgspec.Struct, frozen=True):
@@ -74,21 +93,25 @@ class Demo:
         if state is None:
             epoch_ms = clock.now_ms() - HISTORY_DAYS * MS_PER_DAY
             epoch_ms -= epoch_ms % MS_PER_SECOND
-            state = DemoState(await _user_id(clients), epoch_ms, epoch_ms, 0, {})
+            state = DemoState(await _user_id(clients, chosen.place.zone), epoch_ms, epoch_ms, 0, {})
         mark = CounterMark(state.day_start_ms, state.counted_mj) if state.counted_mj else None
         simulation = Simulation(household=chosen, seed=SEED, epoch_ms=state.epoch_ms, mark=mark)
-        ids = await ensure_devices(clients, chosen, state.user_id)
+        ids = await ensure_devices(clients, chosen, state.user_id, extra={SILENT_DEVICE: {"silentAfter": SILENT_AFTER}})
         return cls(clients, home, clock, state, simulation, ids)
 
-    async def catch_up(self) -> int:
+    async def catch_up(self, progress: Progress) -> int:
         """Send what lies between the last reading sent and now; return how many readings that was."""
         sent = 0
+        progress.from_ms = progress.until_ms = self.state.sent_until_ms
+        progress.to_ms = self.clock.now_ms()
         while self.state.sent_until_ms < (now_ms := self.clock.now_ms()):
             until_ms = min(self.state.sent_until_ms + MS_PER_DAY, now_ms)
             sent += await self._send(self.simulation.readings(self.state.sent_until_ms, until_ms), until_ms)
             self._save()
+            progress.until_ms = until_ms
             if until_ms == now_ms:
                 break
+        progress.until_ms = progress.to_ms
         return sent
 
     async def live(self) -> None:
@@ -108,9 +131,15 @@ class Demo:
             self._save()
 
     async def _send(self, readings: Iterator[SimulatedReading], until_ms: int) -> int:
-        answer = await send_readings(self.clients, readings, self.ids)
+        heard = (reading for reading in readings if not self._is_lost(reading))
+        answer = await send_readings(self.clients, heard, self.ids)
         self.state = msgspec.structs.replace(self.state, sent_until_ms=until_ms)
         return answer.received
+
+    def _is_lost(self, reading: SimulatedReading) -> bool:
+        """Return whether a reading is one of the plug that lost contact: it is reported silent soon after the start."""
+        lost_ms = self.state.epoch_ms + HISTORY_DAYS * MS_PER_DAY - 3 * MS_PER_HOUR + MS_PER_MINUTE
+        return reading.device == SILENT_DEVICE and reading.at_ms >= lost_ms
 
     def _save(self) -> None:
         """Write down how far the demo is; a crash before that sends the same readings again, which changes nothing."""
@@ -128,7 +157,7 @@ def _read_state(home: Path) -> DemoState | None:
     return msgspec.json.decode(content, type=DemoState) if content else None
 
 
-async def _user_id(clients: Clients) -> int:
+async def _user_id(clients: Clients, zone: str) -> int:
     async for user in clients.users.iterate(text="demo@example.org"):
         return user.id
     body = UserBody.model_validate(
@@ -137,6 +166,7 @@ async def _user_id(clients: Clients) -> int:
             "email": "demo@example.org",
             "alerting": True,
             "energyAlertingThreshold": THRESHOLD_KWH,
+            "timeZone": zone,
         }
     )
     return (await clients.users.create(body)).id

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from energy_tracker.cli.instance import InstanceUnclear, is_locked, running_instance
+from energy_tracker.cli.ports import owner_of, probe
 from energy_tracker.kit.problems import Problem
 
 if TYPE_CHECKING:
@@ -208,44 +209,20 @@ def _check_relational(path: Path) -> str:
 def _ports(settings: "Settings", running: Mapping[str, str]) -> Iterator[Finding]:
     if running:
         return
+    from energy_tracker.cli.access import SERVICES
+
     host = settings.network.host
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for service in ("user", "device", "ingestion", "usage", "alert", "insight"):
+    for service in SERVICES:
         port = getattr(settings.ports, service)
         name = f"port {port}"
-        try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
-        except OSError as error:
-            owner = _owner_of(port)
+        error = probe(host, port)
+        if error is not None:
+            owner = owner_of(port)
             detail = f"{service}-service cannot listen on {host}:{port}: {error.strerror}" + (owner and f", by {owner}")
             mend = f"stop what uses it, or set ENERGY_TRACKER_{service.upper()}_PORT to a free one"
             yield Finding(name, "broken", detail, mend)
         else:
             yield Finding(name, "ok", f"free for {service}-service")
-
-
-def _owner_of(port: int) -> str:
-    """Return which process listens on a port, as far as this one may know (Linux); empty where it may not."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == "0A":
-                inodes.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            for handle in (process / "fd").iterdir():
-                if str(handle.readlink()) in inodes:
-                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:
-            continue
-    return ""
 
 
 def _servers(settings: "Settings") -> Iterator[Finding]:

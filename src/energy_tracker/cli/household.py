@@ -1,6 +1,6 @@
 """A simulated household on the services: its devices made where missing, its readings sent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from energy_tracker.cli.access import Clients
@@ -15,13 +15,19 @@ from energy_tracker.services.ingestion.simulation.readings import SimulatedReadi
 _BATCH = 5_000
 
 
-async def ensure_devices(clients: Clients, household: Household, user_id: int) -> dict[str, int]:
-    """Return the ids of a household's devices by name, having made those that the user does not have."""
+async def ensure_devices(
+    clients: Clients, household: Household, user_id: int, *, extra: Mapping[str, Mapping[str, object]] | None = None
+) -> dict[str, int]:
+    """Return the ids of a household's devices by name, having made those that the user does not have.
+
+    `extra`: more fields of the body, by the device's name.
+    """
     ids = {device.name: device.id for device in await clients.devices.of_user(user_id)}
     for device in household.devices:  # a parent stands before its sub-meters
         if device.name not in ids:
             parent_id = None if device.parent is None else ids[device.parent]
-            body = DeviceBody.model_validate(device.body(user_id=user_id, parent_id=parent_id))
+            fields = device.body(user_id=user_id, parent_id=parent_id) | dict((extra or {}).get(device.name, {}))
+            body = DeviceBody.model_validate(fields)
             ids[device.name] = (await clients.devices.create(body)).id
     return ids
 

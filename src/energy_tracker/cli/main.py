@@ -67,8 +67,11 @@ def _globals(
         Path | None,
         typer.Option("--home", help="The data folder (otherwise ENERGY_TRACKER_HOME, or the user's data directory)."),
     ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="The demo's data folder, which `demo` uses, where no other is named.")
+    ] = False,
 ) -> None:
-    context.obj = Globals(home=home)
+    context.obj = Globals(home=home, demo=demo)
 
 
 def _version(as_json: AsJson = False) -> None:

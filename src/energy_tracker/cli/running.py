@@ -25,6 +25,7 @@ class Globals:
     """What is given before the command's name."""
 
     home: Path | None = None
+    demo: bool = False
 
 
 class CommandFailed(Exception):
@@ -36,7 +37,10 @@ class CommandFailed(Exception):
 
 
 def read_settings(context: typer.Context, output: Output) -> "Settings":
-    """Return the settings of the environment, with `--home` on top. Raises `CommandFailed`, having said why."""
+    """Return the settings of the environment, with `--home` or `--demo` on top.
+
+    Raises `CommandFailed`, having said why.
+    """
     from energy_tracker.settings import InvalidConfiguration, load_settings
 
     environ = dict(os.environ)
@@ -44,13 +48,17 @@ def read_settings(context: typer.Context, output: Output) -> "Settings":
     if given is not None and given.home is not None:
         environ["ENERGY_TRACKER_HOME"] = str(given.home)
     try:
-        return load_settings(environ)
+        settings = load_settings(environ)
     except InvalidConfiguration as error:
         output.note("The configuration cannot be used:")
         for wrong in error.errors:
             output.note(f"  {wrong.name}: {wrong.detail}")
         output.document({"errors": [wrong._asdict() for wrong in error.errors]})
         raise CommandFailed(exits.CONFIGURATION) from None
+    if given is not None and given.demo and not environ.get("ENERGY_TRACKER_HOME"):
+        beside = settings.home.with_name(f"{settings.home.name}-demo")
+        return settings.model_copy(update={"home": beside})
+    return settings
 
 
 def run(
