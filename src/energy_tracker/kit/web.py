@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request, Response
@@ -14,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from energy_tracker import __version__
-from energy_tracker.kit import strict_json
+from energy_tracker.kit import calls_page, strict_json
+from energy_tracker.kit.gate import PROBLEM_JSON, Gate, allowed_methods
 from energy_tracker.kit.health import Health
 from energy_tracker.kit.principal import LOCAL, Principal
 from energy_tracker.kit.problems import (
@@ -32,9 +34,9 @@ from energy_tracker.kit.wire import WireModel as WireModel  # noqa: PLC0414 - re
 
 log = logging.getLogger(__name__)
 
-PROBLEM_JSON = "application/problem+json"
 DEFAULT_BODY_LIMIT = 1_000_000
 BODY_TIMEOUT_S = 30.0
+SLOWEST_BODY_BYTES_S = 10_000
 _MAX_INT64 = 2**63 - 1
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
@@ -58,7 +60,7 @@ class StrictRoute(APIRoute):
                 if media_type != "application/json" and not media_type.endswith("+json"):
                     message = f"Send application/json, not {media_type[:80]!r}."
                     raise UnsupportedMediaType(message)
-                if request.headers.get("content-encoding", "identity").lower() != "identity":
+                if any(name.lower() != "identity" for name in request.headers.getlist("content-encoding")):
                     message = "Send the body without a content encoding."
                     raise UnsupportedMediaType(message)
                 if body:
@@ -102,7 +104,10 @@ def parse_id(text: str, *, what: str) -> int | None:
 
 
 class BodyLimits:
-    """ASGI middleware: stops reading a body that is too large (413) or comes too slowly (408)."""
+    """ASGI middleware: stops reading a body that is too large (413) or comes too slowly (408).
+
+    A body has `timeout_s`, and a second more for each `SLOWEST_BODY_BYTES_S` that have come: trickling keeps nothing.
+    """
 
     def __init__(self, app: ASGIApp, *, limit: int = DEFAULT_BODY_LIMIT, timeout_s: float = BODY_TIMEOUT_S) -> None:
         self.app = app
@@ -116,13 +121,14 @@ class BodyLimits:
             return
         received = 0
         complete = False
+        started_s = asyncio.get_running_loop().time()
 
         async def limited() -> Message:
             nonlocal received, complete
             if complete:
                 return await receive()
             try:
-                async with asyncio.timeout(self.timeout_s):
+                async with asyncio.timeout_at(started_s + self.timeout_s + received / SLOWEST_BODY_BYTES_S):
                     message = await receive()
             except TimeoutError:
                 raise RequestTooSlow("The body did not arrive in time.", headers={"Connection": "close"}) from None
@@ -171,14 +177,17 @@ async def _on_problem(_: Request, error: Problem) -> Response:
     return problem_response(error)
 
 
-async def _on_http_exception(_: Request, error: HTTPException) -> Response:
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = allowed_methods(request.app.routes, request.scope)
     document = {
         "type": "about:blank",
         "title": str(error.detail),
         "status": error.status_code,
         "detail": str(error.detail),
     }
-    return JSONResponse(document, error.status_code, headers=error.headers, media_type=PROBLEM_JSON)
+    return JSONResponse(document, error.status_code, headers=headers, media_type=PROBLEM_JSON)
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
@@ -245,6 +254,8 @@ def create_app(
         title=f"Energy Tracker {service}-service",
         version=__version__,
         description=description,
+        docs_url=None,
+        redoc_url=None,
         exception_handlers={
             Problem: _on_problem,
             RequestValidationError: _on_validation_error,
@@ -254,5 +265,7 @@ def create_app(
     )
     app.router.route_class = StrictRoute
     app.add_middleware(BodyLimits, limit=body_limit)
+    app.add_middleware(Gate)
+    app.include_router(calls_page.router())
     _add_actuator(app, service, health, telemetry)
     return app

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 
 from energy_tracker.kit.health import Health, PartHealth
 from energy_tracker.kit.problems import FieldError, InvalidRequest, PreconditionFailed, Problem
@@ -71,6 +71,11 @@ def app(health: Health) -> FastAPI:
     app.add_api_route("/conditional", conditional, methods=["PUT"])
     app.add_api_route("/raw", raw)
     app.add_api_route("/gone", raw, methods=["DELETE"], operation_id="gone")
+    shared = APIRouter()
+    shared.add_api_route("/shared", raw, operation_id="read")
+    shared.add_api_route("/shared", raw, methods=["PUT"], operation_id="replace")
+    app.include_router(shared)
+    app.add_api_route("/shared", raw, methods=["DELETE"], operation_id="delete")
     return app
 
 
@@ -94,6 +99,54 @@ async def test_a_good_body_passes_under_camel_case_names(client: httpx.AsyncClie
     answer = await client.post("/lamp", json={"name": "Flur 💡", "powerW": 5})
     assert answer.status_code == 200
     assert answer.json() == {"name": "Flur 💡", "powerW": 5.0, "on": False}
+
+
+async def test_head_is_answered_as_get_is(client: httpx.AsyncClient) -> None:
+    answer = await client.head("/actuator/info")
+    assert answer.status_code == 200
+    assert answer.headers["content-length"] == str(len((await client.get("/actuator/info")).content))
+
+
+async def test_a_method_that_a_path_does_not_have_is_405_and_allow_lists_all_it_has(client: httpx.AsyncClient) -> None:
+    for method, path, allow in (
+        ("DELETE", "/lamp", "POST"),
+        ("HEAD", "/lamp", "POST"),
+        ("PATCH", "/shared", "DELETE, GET, HEAD, PUT"),
+        ("OPTIONS", "/shared", "DELETE, GET, HEAD, PUT"),
+        ("POST", "/actuator/health", "GET, HEAD"),
+    ):
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allow), (method, path)
+        assert answer.headers["content-type"] == PROBLEM_JSON
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "same-site"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "http://lamp:8000"}, 200),
+    ],
+)
+async def test_a_page_of_another_site_changes_nothing(
+    client: httpx.AsyncClient, headers: dict[str, str], status: int
+) -> None:
+    answer = await client.post("/lamp", content=b'{"name":"a","powerW":1}', headers=headers)
+    assert answer.status_code == status
+    assert (await client.get("/actuator/info", headers=headers)).status_code == 200
+    if status == 403:
+        assert_problem(answer, 403)
+
+
+async def test_several_content_encodings_are_one_list(client: httpx.AsyncClient) -> None:
+    several = [("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    assert_problem(await client.post("/lamp", content=b"x", headers=several), 415)
 
 
 async def test_a_body_without_a_content_type_is_read_as_json(client: httpx.AsyncClient) -> None:

@@ -39,10 +39,10 @@ async def unpacked_body(request: Request, *, limit: int = BODY_LIMIT_BYTES) -> b
     Raises `UnsupportedMediaType` (an encoding other than gzip), `MalformedRequest` (not one whole gzip member) and
     `BodyTooLarge` (more than `limit` bytes once unpacked; what is over is never unpacked).
     """
-    encoding = request.headers.get("content-encoding")
     body = await request.body()
-    if encoding is None:
+    if "content-encoding" not in request.headers:
         return body
+    encoding = ",".join(request.headers.getlist("content-encoding"))
     names = [name.strip().lower() for name in encoding.split(",")]
     names = [name for name in names if name not in {"", "identity"}]
     if not names:
