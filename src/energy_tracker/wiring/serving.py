@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import os
 import socket
@@ -9,13 +10,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.problems import Problem
+from energy_tracker.kit.problems import MalformedRequest, Problem
+from energy_tracker.kit.web import problem_response
 from energy_tracker.settings import Settings
+from energy_tracker.wiring.careful_http import CarefulHttp
 from energy_tracker.wiring.standalone import SERVICES, System, standalone
 
 _BACKLOG = 2_048
@@ -36,6 +40,13 @@ class AddressUnusable(Problem):
     title = "The address cannot be listened on"
 
 
+class HostUnknown(Problem):
+    """The request calls this machine by a name that is not known here."""
+
+    status = 421
+    title = "The host is not known here"
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A system that serves: the base URL of each service, and the system itself."""
@@ -47,13 +58,39 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class ByPort:
-    """The ASGI application that gives each request to the service of its port."""
+    """The ASGI application that gives each request to the service of its port.
+
+    With `only_this_machine`, the host of a request must be an address or `localhost`: any other name that leads here may
+    be a foreign one that a page in a browser has had pointed at this machine (DNS rebinding).
+    """
 
     apps: Mapping[int, ASGIApp]
+    only_this_machine: bool = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        await self.apps[scope["server"][1]](scope, receive, send)
+        """Pass the request on, or refuse it."""
+        hosts = [content for name, content in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 and (hosts or scope["http_version"] != "1.0"):
+            await problem_response(MalformedRequest("A request has one Host header."))(scope, receive, send)
+        elif hosts and self.only_this_machine and not names_this_machine(hosts[0].decode("latin-1")):
+            await problem_response(HostUnknown("Call this machine localhost, or by its address."))(scope, receive, send)
+        else:
+            await self.apps[scope["server"][1]](scope, receive, send)
+
+
+def names_this_machine(host: str) -> bool:
+    """Return whether a Host header holds an address or `localhost`, with a port or without."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class Server(uvicorn.Server):
@@ -91,7 +128,10 @@ async def serving(*, settings: Settings, clock: Clock) -> AsyncIterator[Running]
         for listening in sockets.values():
             stack.callback(listening.close)
         system = await stack.enter_async_context(standalone(settings=settings, clock=clock))
-        by_port = ByPort({sock.getsockname()[1]: system.apps[service] for service, sock in sockets.items()})
+        by_port = ByPort(
+            {sock.getsockname()[1]: system.apps[service] for service, sock in sockets.items()},
+            only_this_machine=not settings.network.allow_unauthenticated_network,
+        )
         server = Server(_config(by_port))
         task = asyncio.create_task(server.serve(sockets=list(sockets.values())), name="server")
         stack.push_async_callback(_stop, server, task)
@@ -143,7 +183,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=CarefulHttp,
         ws="none",
         lifespan="off",
         log_config=None,
