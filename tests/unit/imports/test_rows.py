@@ -318,3 +318,57 @@ def test_what_is_written_in_any_dialect_is_read_back(dialect, points):
         for moment, name, power in points
     ]
     assert [(r.instant_us, r.device, r.amount) for r in readings] == expected
+
+
+SEPARATE = "Date;Time;kWh\n" + "".join(f"{day:02}.03.2026;{hour}:00;1,5\n" for day in (13, 14) for hour in range(24))
+
+
+def test_a_day_and_a_time_of_day_may_have_columns_of_their_own():
+    readings, rejected = read(SEPARATE)
+    assert not rejected
+    assert len(readings) == 48
+    assert readings[0].instant_us == datetime(2026, 3, 13, tzinfo=UTC).timestamp() * 1_000_000
+    assert readings[-1].instant_us == datetime(2026, 3, 14, 23, tzinfo=UTC).timestamp() * 1_000_000
+    plan = plan_of(SEPARATE)
+    assert (plan.time_index, plan.time_of_day_index) == (0, 1)
+
+
+def test_from_and_to_as_times_of_day_give_the_start():
+    rows = "".join(f"2026-03-13,{hour:02}:00,{hour + 1:02}:00,2\n" for hour in range(23))
+    readings, rejected = read(f"Datum,von,bis,kWh\n{rows}")
+    assert not rejected
+    assert (readings[0].since_us, readings[0].instant_us) == tuple(
+        datetime(2026, 3, 13, hour, tzinfo=UTC).timestamp() * 1_000_000 for hour in (0, 1)
+    )
+
+
+def test_a_day_with_a_bad_time_of_day_is_named_by_its_line():
+    _, rejected = read(SEPARATE.replace("14.03.2026;7:00", "14.03.2026;7:60"))
+    assert [(row.line, row.column) for row in rejected] == [(33, "Date")]
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Smart meter export\n\n",
+        "Meter number;4711\nPeriod;13.03.2026;14.03.2026\n",
+        "# made by a device\n# all values in kWh\n\n\n",
+        'Customer;"Doe; Jane"\n"Address";;\n;;\n',
+    ],
+)
+@pytest.mark.parametrize("headed", [True, False])
+def test_lines_of_text_above_the_table_are_not_read(above: str, headed: bool):
+    table = SEPARATE if headed else SEPARATE.partition("\n")[2]
+    plain, _ = read(table)
+    readings, rejected = read(above + table)
+    assert not rejected
+    lines = above.count("\n")
+    assert [reading._replace(line=reading.line - lines) for reading in readings] == plain
+
+
+@pytest.mark.parametrize("bad", ["yesterday;1:00;1,5", "13.03.2026;1:00", "13.03.2026;1:00;", ";;x"])
+def test_a_bad_first_row_is_no_text_above_the_table(bad: str):
+    header, _, rows = SEPARATE.partition("\n")
+    readings, _ = read(f"{header}\n{bad}\n{rows}")
+    assert len(readings) == 48
+    assert plan_of(f"{header}\n{bad}\n{rows}").preamble_lines == 0

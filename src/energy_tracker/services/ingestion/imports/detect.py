@@ -25,7 +25,7 @@ from energy_tracker.services.ingestion.imports.numbers import (
 from energy_tracker.services.ingestion.imports.shape import (
     group_points,
 )
-from energy_tracker.services.ingestion.imports.table import SEPARATOR_NAMES, Table, indexes_named, read_table
+from energy_tracker.services.ingestion.imports.table import MOSTLY, SEPARATOR_NAMES, Table, indexes_named, read_table
 from energy_tracker.services.ingestion.imports.times import (
     Ambiguous,
     FormatCannotBeTold,
@@ -35,6 +35,10 @@ from energy_tracker.services.ingestion.imports.times import (
     TimeReader,
     detect_format,
     has_offset,
+    is_day,
+    is_time_of_day,
+    joined,
+    looks_like_time,
 )
 from energy_tracker.services.ingestion.imports.units import unit_in_name
 
@@ -53,6 +57,7 @@ def detect(head: Sequence[str], declared: Declared, *, user_zone: str, stem: str
 @dataclass(frozen=True, slots=True)
 class _Roles:
     time: int
+    time_of_day: int | None
     device: int | None
     type: int | None
     location: int | None
@@ -73,14 +78,19 @@ class _Detection:
         table, declared = self._table, self._declared
         name = SEPARATOR_NAMES.get(table.separator, table.separator)
         self._found("separator", name, "detected" if declared.separator is None else "declared")
+        if table.preamble_lines:
+            self._found("above the table", f"{table.preamble_lines} lines, not read", "detected")
         self._found("header", "yes" if table.has_header else "no: columns are named by position", "detected")
         time_index = self._time_column()
-        time_format = self._time_format(time_index)
-        zone = self._zone(time_index, time_format)
-        roles, decimal = self._roles(time_index)
+        clock_index = self._time_of_day_column(time_index)
+        texts = self._time_texts(time_index, clock_index)
+        time_format = self._time_format(time_index, texts)
+        zone = self._zone(texts, time_format)
+        roles, decimal = self._roles(time_index, clock_index)
         devices = group_points(self._points(roles, TimeReader(time_format, zone), decimal))
         value_names = [table.names[index] for index in roles.values]
-        meaning = find_meaning(declared, value_names, table.names[roles.time], devices)
+        time_name = " ".join(table.names[index] for index in (time_index, clock_index) if index is not None)
+        meaning = find_meaning(declared, value_names, time_name, devices)
         self._findings.extend(meaning.findings)
         if declared.direction is not None:
             self._found("direction", declared.direction, "declared")
@@ -102,6 +112,8 @@ class _Detection:
             stamp=meaning.stamp,
             period_us=meaning.period_us,
             findings=tuple(self._findings),
+            preamble_lines=table.preamble_lines,
+            time_of_day_index=roles.time_of_day,
         )
 
     def _found(self, what: str, value: str, how: How, note: str = "") -> None:
@@ -126,20 +138,38 @@ class _Detection:
         self._found("time", self._name(index), "detected")
         return index
 
-    def _time_format(self, index: int) -> TimeFormat:
+    def _time_of_day_column(self, time_index: int) -> int | None:
+        """Return the column that goes with one of days alone: the first that holds times of day."""
+        days = self._table.cells(time_index)
+        if not days or not all(is_day(cell) for cell in days if looks_like_time(cell)):
+            return None
+        for index in range(len(self._table.names)):
+            cells = self._table.cells(index)
+            if index != time_index and cells and sum(map(is_time_of_day, cells)) >= MOSTLY * len(cells):
+                self._found("time of day", self._name(index), "detected")
+                return index
+        return None
+
+    def _time_texts(self, time_index: int, clock_index: int | None) -> list[str]:
+        if clock_index is None:
+            return self._table.cells(time_index)
+        last = max(time_index, clock_index)
+        return [joined(row[time_index], row[clock_index]) for row in self._table.rows if last < len(row)]
+
+    def _time_format(self, index: int, texts: Sequence[str]) -> TimeFormat:
         if self._declared.time_format is not None:
             self._found("time format", self._declared.time_format.value, "declared")
             return self._declared.time_format
         try:
-            time_format = detect_format(self._table.cells(index))
+            time_format = detect_format(texts)
         except FormatCannotBeTold as error:
             message = f"Column {self._name(index)}: {error}."
             raise FileCannotBeImported(message) from None
         self._found("time format", time_format.value, "detected")
         return time_format
 
-    def _zone(self, index: int, time_format: TimeFormat) -> str | None:
-        if time_format in _EPOCHS or all(has_offset(cell) for cell in self._table.cells(index)):
+    def _zone(self, texts: Sequence[str], time_format: TimeFormat) -> str | None:
+        if time_format in _EPOCHS or all(has_offset(text) for text in texts):
             self._found("zone", "UTC" if time_format in _EPOCHS else "every time has its own offset", "detected")
             return None
         declared = self._declared.zone
@@ -155,9 +185,9 @@ class _Detection:
             self._found("zone", zone, "assumed", "the user's: the times have no offset")
         return zone
 
-    def _roles(self, time_index: int) -> tuple[_Roles, str]:
+    def _roles(self, time_index: int, clock_index: int | None) -> tuple[_Roles, str]:
         table, declared = self._table, self._declared
-        free = [index for index in range(len(table.names)) if index != time_index]
+        free = [index for index in range(len(table.names)) if index not in {time_index, clock_index}]
         device = self._device_column(free)
         described = device is not None
         type_index = next((i for i in indexes_named(table.names, naming.TYPE) if i in free and described), None)
@@ -172,7 +202,7 @@ class _Detection:
         else:
             numeric = [index for index in free if index not in taken and table.mostly(index, "number", decimal)]
             values = self._value_columns(numeric, one_only=described)
-        return _Roles(time_index, device, type_index, location, values), decimal
+        return _Roles(time_index, clock_index, device, type_index, location, values), decimal
 
     def _device_column(self, free: list[int]) -> int | None:
         if self._declared.device_column is not None:
@@ -236,7 +266,8 @@ class _Detection:
             if len(row) != len(self._table.names):
                 continue
             try:
-                instant = times.instant_us(row[roles.time])
+                day, clock = row[roles.time], roles.time_of_day
+                instant = times.instant_us(day if clock is None else joined(day, row[clock]))
             except (NotATime, TimeDoesNotExist):
                 continue
             if isinstance(instant, Ambiguous):

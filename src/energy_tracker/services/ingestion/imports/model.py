@@ -1,11 +1,12 @@
 """What is declared about a file, what is found out about it, and what comes out of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from energy_tracker.contracts.readings import Direction, Kind
 from energy_tracker.kit.problems import Problem
-from energy_tracker.services.ingestion.imports.times import TimeFormat
+from energy_tracker.services.ingestion.imports.times import TimeFormat, joined
 from energy_tracker.services.ingestion.imports.units import Unit
 
 Stamp = Literal["start", "end"]
@@ -59,7 +60,11 @@ class ValueColumn:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """How every row of one file is read. `period_us` is the length of a row's own time, where it is known, in µs."""
+    """How every row of one file is read. `period_us` is the length of a row's own time, where it is known, in µs.
+
+    `preamble_lines` stand above the table and are skipped; `time_of_day_index` is the column of the time of day where
+    the one at `time_index` holds the day alone.
+    """
 
     separator: str
     decimal: str
@@ -78,6 +83,13 @@ class ImportPlan:
     stamp: Stamp
     period_us: int | None
     findings: tuple[Finding, ...]
+    preamble_lines: int = 0
+    time_of_day_index: int | None = None
+
+    def time_text(self, row: Sequence[str]) -> str:
+        """Return the time of a row as one text, also where the day and the time of day have columns of their own."""
+        day = row[self.time_index]
+        return day if self.time_of_day_index is None else joined(day, row[self.time_of_day_index])
 
     @property
     def assumptions(self) -> tuple[Finding, ...]:

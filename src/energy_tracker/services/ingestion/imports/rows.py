@@ -30,20 +30,21 @@ def read_rows(lines: Iterable[str], plan: ImportPlan, *, batch_rows: int = BATCH
     Raises `FileCannotBeImported` where the file cannot be read on (a quotation mark that is not closed, a line without
     end, damaged gzip); what came before was yielded.
     """
-    reader = csv.reader(lines, delimiter=plan.separator, strict=True)
+    above = plan.preamble_lines
+    reader = csv.reader(islice(lines, above, None), delimiter=plan.separator, strict=True)
     rows = _Rows(plan)
     try:
         for _ in islice(reader, plan.header_rows):
             pass
         for row in reader:
-            rows.add(row, reader.line_num)
+            rows.add(row, above + reader.line_num)
             if rows.full(batch_rows):
                 yield rows.take()
     except csv.Error as error:
         yield rows.finish()
         message = (
-            f"The file cannot be read on at line {reader.line_num}: {error}. Is a quotation mark before it not closed? "
-            "The rows before it were read."
+            f"The file cannot be read on at line {above + reader.line_num}: {error}. "
+            "Is a quotation mark before it not closed? The rows before it were read."
         )
         raise FileCannotBeImported(message) from None
     except FileCannotBeImported:
@@ -100,7 +101,7 @@ class _Rows:
             self._reject_ragged(row, line)
             return
         plan = self._plan
-        text = row[plan.time_index]
+        text = row[plan.time_index] if plan.time_of_day_index is None else plan.time_text(row)
         try:
             instant = self._times.instant_us(text)
         except NotATime:

@@ -13,17 +13,21 @@ from energy_tracker.services.ingestion.imports.times import looks_like_time
 HEAD_ROWS: Final = 2_000
 SEPARATORS: Final = (",", ";", "\t", "|")
 SEPARATOR_NAMES: Final = {"\t": "TAB", ",": "comma", ";": "semicolon", "|": "bar"}
-_MOSTLY = 0.8
+MOSTLY: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The first rows of a file. `names` are the header's cells, or positions from 1 where there is no header."""
+    """The first rows of a file. `names` are the header's cells, or positions from 1 where there is no header.
+
+    `preamble_lines` is how many lines of text stand above the header or the first row.
+    """
 
     separator: str
     names: tuple[str, ...]
     has_header: bool
     rows: tuple[tuple[str, ...], ...]
+    preamble_lines: int = 0
 
     def cells(self, index: int) -> list[str]:
         """Return the cells of one column that are not empty, stripped."""
@@ -52,7 +56,7 @@ class Table:
         """Return whether a column holds times or numbers nearly everywhere (`kind` is `time` or `number`)."""
         cells = self.cells(index)
         fitting = sum(looks_like_time(cell) if kind == "time" else is_number(cell, decimal) for cell in cells)
-        return bool(cells) and fitting >= _MOSTLY * len(cells)
+        return bool(cells) and fitting >= MOSTLY * len(cells)
 
 
 def read_table(head: Sequence[str], declared_separator: str | None) -> Table:
@@ -75,7 +79,7 @@ def _fitting_table(head: Sequence[str], separator: str) -> Table | None:
     except FileCannotBeImported:
         return None
     same_width = sum(len(row) == len(table.names) for row in table.rows)
-    fits = len(table.names) > 1 and same_width >= _MOSTLY * len(table.rows)
+    fits = len(table.names) > 1 and same_width >= MOSTLY * len(table.rows)
     timed = any(table.mostly(index, "time") or _integers(table, index) for index in range(len(table.names)))
     return table if fits and timed else None
 
@@ -87,21 +91,57 @@ def _integers(table: Table, index: int) -> bool:
 
 def _table(head: Sequence[str], separator: str) -> Table:
     rows: list[tuple[str, ...]] = []
+    starts: list[int] = []
+    reader = csv.reader(head, delimiter=separator, strict=True)
     try:
-        rows.extend(
-            tuple(row) for row in islice(csv.reader(head, delimiter=separator, strict=True), HEAD_ROWS + 1) if row
-        )
+        line = 0
+        for row in islice(reader, HEAD_ROWS + 1):
+            if row:
+                rows.append(tuple(row))
+                starts.append(line)
+            line = reader.line_num
     except csv.Error as error:
         if len(rows) <= 1:
             message = f"The file cannot be read as CSV: {error}. Is a quotation mark not closed?"
             raise FileCannotBeImported(message) from None
     if not rows:
         raise FileCannotBeImported("The file has no rows.")
-    has_header = not any(looks_like_time(cell.strip()) or is_number(cell, ".") for cell in rows[0])
+    first = _first_row(rows)
+    preamble_lines = starts[first]
+    rows = rows[first:]
+    has_header = _is_header(rows[0])
     if has_header and len(rows) == 1:
         raise FileCannotBeImported("The file has a header and no rows.")
     names = rows[0] if has_header else tuple(str(position) for position in range(1, len(rows[0]) + 1))
-    return Table(separator, tuple(names), has_header, tuple(rows[1:] if has_header else rows))
+    return Table(separator, tuple(names), has_header, tuple(rows[1:] if has_header else rows), preamble_lines)
+
+
+def _first_row(rows: Sequence[tuple[str, ...]]) -> int:
+    """Return where the table begins: 0, unless lines of another width stand above its header or its first row."""
+    first = next((index for index, row in enumerate(rows) if _is_data(row)), 0)
+    width, timed = len(rows[first]), _timed(rows[first])
+    while first and timed and len(rows[first - 1]) == width and _timed(rows[first - 1]) == timed:
+        first -= 1  # a row without a number yet
+    above = rows[:first]
+    if all(len(row) == width for row in above) and not (above and not _is_header(above[0])):
+        return 0
+    headers = [index for index, row in enumerate(above) if len(row) == width and _is_header(row)]
+    if headers:
+        return headers[-1]
+    return first if len(above) > 1 or len(above[0]) == 1 else 0
+
+
+def _timed(row: Sequence[str]) -> list[int]:
+    return [index for index, cell in enumerate(row) if looks_like_time(cell.strip())]
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    return not any(looks_like_time(cell.strip()) or is_number(cell, ".") for cell in row)
+
+
+def _is_data(row: Sequence[str]) -> bool:
+    timed = any(looks_like_time(cell.strip()) for cell in row)
+    return timed and any(is_number(cell.strip(), ".") or is_number(cell.strip(), ",") for cell in row)
 
 
 def indexes_named(names: Iterable[str], wanted: Sequence[str]) -> list[int]:

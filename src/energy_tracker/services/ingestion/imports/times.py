@@ -26,6 +26,7 @@ _PARTED = re.compile(
     r"(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,6}))?)?(?: ?([AaPp])\.?[Mm]\.?)?)?",
     re.ASCII,
 )
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,6})?)?(?: ?[AaPp]\.?[Mm]\.?)?", re.ASCII)
 _EPOCH_NUMBER = re.compile(r"-?\d{1,16}(?:\.\d{1,9})?", re.ASCII)
 
 
@@ -75,6 +76,22 @@ def has_offset(text: str) -> bool:
 def looks_like_time(text: str) -> bool:
     """Return whether a text is in one of the formats that need no declaring."""
     return bool(_formats_of(text))
+
+
+def is_day(text: str) -> bool:
+    """Return whether a text is a day without a time of day."""
+    return looks_like_time(text) and ":" not in text
+
+
+def is_time_of_day(text: str) -> bool:
+    """Return whether a text is a time of day alone, such as 01:30 or 1:30:00 PM."""
+    return _TIME_OF_DAY.fullmatch(text) is not None
+
+
+def joined(day: str, time_of_day: str) -> str:
+    """Return a day and a time of day from two columns as the one text of a time."""
+    time_of_day = time_of_day.strip()
+    return f"{day.strip()} {'0' if time_of_day[1:2] == ':' else ''}{time_of_day}"
 
 
 def detect_format(texts: Iterable[str]) -> TimeFormat:
