@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_LIMIT_BYTES = 65_536
 HEAD_TIMEOUT_S = 20.0
@@ -72,10 +72,12 @@ class CarefulHttp(HttpToolsProtocol):
 
     def is_all_read(self) -> bool:
         """Return whether the client has nothing more to send of a request."""
-        return self.cycle is None or not self.cycle.more_body
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever its declaration says
+        return cycle is None or not cycle.more_body
 
     def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def _await_head(self) -> None:
         if self._timer is None:

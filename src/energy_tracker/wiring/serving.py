@@ -60,8 +60,8 @@ class Running:
 class ByPort:
     """The ASGI application that gives each request to the service of its port.
 
-    With `only_this_machine`, the host of a request must be an address or `localhost`: any other name that leads here may
-    be a foreign one that a page in a browser has had pointed at this machine (DNS rebinding).
+    With `only_this_machine`, the host of a request must be an address or `localhost`: any other name that leads here
+    may be a foreign one that a page in a browser has had pointed at this machine (DNS rebinding).
     """
 
     apps: Mapping[int, ASGIApp]
