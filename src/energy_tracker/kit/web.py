@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -234,6 +234,7 @@ def _add_actuator(app: FastAPI, service: str, health: Health, telemetry: Telemet
             summary=summary,
             tags=["actuator"],
             response_model=None,
+            response_class=PlainTextResponse if endpoint is prometheus else JSONResponse,
             responses={503: {"description": "DOWN"}} if endpoint in {full_health, readiness} else {},
         )
 
