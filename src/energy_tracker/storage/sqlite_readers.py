@@ -13,6 +13,8 @@ from energy_tracker.storage.sqlite_files import open_for_reading, unreadable
 
 R = TypeVar("R")
 
+_INTERRUPT_AGAIN_S = 0.01
+
 
 class SqliteReaders:
     """A few read-only connections, each used by one query at a time, in threads of their own.
@@ -52,8 +54,9 @@ class SqliteReaders:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            connection.interrupt()
-            await asyncio.wait([running])
+            while not running.done():  # an interrupt that comes before a statement has begun is lost
+                connection.interrupt()
+                await asyncio.wait([running], timeout=_INTERRUPT_AGAIN_S)
             if not running.cancelled():
                 running.exception()
             raise

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -51,24 +51,24 @@ async def writer(tmp_path: Path) -> AsyncIterator[SqliteWriter]:
     await writer.close()
 
 
-def block(writer: SqliteWriter, gate: "asyncio.Future[None]") -> None:
-    """Keep the thread busy until the gate opens, so that jobs pile up."""
-    loop = asyncio.get_running_loop()
+async def blocked(writer: SqliteWriter) -> Callable[[], None]:
+    """Keep the thread busy, so that jobs pile up; return what lets it go on."""
+    busy, gate = threading.Event(), threading.Event()
 
     def wait(_: apsw.Connection, jobs: Sequence[None]) -> Sequence[None]:
-        asyncio.run_coroutine_threadsafe(asyncio.wait_for(asyncio.shield(gate), 5), loop).result(5)
+        busy.set()
+        gate.wait(5)
         return list(jobs)
 
     writer.submit(wait, None, weight=0)
+    assert await asyncio.to_thread(busy.wait, 5)
+    return gate.set
 
 
 async def pile_up(writer: SqliteWriter, numbers: Sequence[int]) -> list[object]:
-    gate = asyncio.get_running_loop().create_future()
-    block(writer, gate)
-    while not writer._queue.empty():  # noqa: ASYNC110 - the thread has no event to wait for
-        await asyncio.sleep(0)
+    go_on = await blocked(writer)
     futures = [writer.submit(insert, number) for number in numbers] + [writer.submit(double, 4)]
-    gate.set_result(None)
+    go_on()
     return await asyncio.gather(*futures, return_exceptions=True)
 
 
@@ -104,13 +104,12 @@ async def test_effects_follow_the_commit_and_only_it(writer: SqliteWriter) -> No
 
 
 async def test_too_much_that_waits_is_refused(writer: SqliteWriter) -> None:
-    gate = asyncio.get_running_loop().create_future()
-    block(writer, gate)
+    go_on = await blocked(writer)
     futures = [writer.submit(insert, number) for number in range(100)]
     with pytest.raises(TooManyWaiting) as refused:
         writer.submit(insert, 100)
     assert refused.value.headers == {"Retry-After": "1"}
-    gate.set_result(None)
+    go_on()
     await asyncio.gather(*futures)
     await writer.run(insert, 100)
 
@@ -141,15 +140,15 @@ async def test_an_io_error_stops_the_writer_for_good(writer: SqliteWriter) -> No
 
 
 async def test_what_waits_behind_an_io_error_is_not_written(writer: SqliteWriter) -> None:
-    queued = threading.Event()
+    busy, queued = threading.Event(), threading.Event()
 
     def break_down(_: apsw.Connection, __: Sequence[object]) -> Sequence[object]:
+        busy.set()
         queued.wait(5)
         raise apsw.IOError("disk I/O error")
 
     first = writer.submit(break_down, None)
-    while not writer._queue.empty():  # noqa: ASYNC110 - the thread has no event to wait for
-        await asyncio.sleep(0)
+    assert await asyncio.to_thread(busy.wait, 5)
     second = writer.submit(insert, 2)
     queued.set()
     outcomes = await asyncio.gather(first, second, return_exceptions=True)
@@ -183,9 +182,14 @@ async def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, damage: by
 async def test_a_cancelled_query_is_interrupted(writer: SqliteWriter) -> None:
     readers = SqliteReaders(writer.path, size=1)
     forever = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c"
-    running = asyncio.create_task(readers.run(lambda connection: connection.execute(forever).get))
-    while not readers._idle.empty():  # noqa: ASYNC110 - a queue has no event for being empty
-        await asyncio.sleep(0)
+    begun = threading.Event()
+
+    def run_for_ever(connection: apsw.Connection) -> object:
+        begun.set()
+        return connection.execute(forever).get
+
+    running = asyncio.create_task(readers.run(run_for_ever))
+    assert await asyncio.to_thread(begun.wait, 5)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
