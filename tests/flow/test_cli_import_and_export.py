@@ -126,7 +126,7 @@ def test_a_device_of_another_kind_is_left_alone(line: CommandLine, tmp_path: Pat
     assert problem["status"] == 409
     assert "sends kind register, the file holds power" in problem["detail"]
     readings = line.run("export", "--user", 1).stdout.splitlines()
-    assert len(readings) == 1
+    assert all(row.startswith(",") for row in readings[1:])  # devices, and no reading of any
 
 
 def test_standard_input_and_intervals_stamped_at_their_start(line: CommandLine):
@@ -179,3 +179,27 @@ def test_a_simulated_home_scores_full_marks(line: CommandLine, tmp_path: Path):
     sent = line.ask("simulate", "--user", 1, "--faults", faults, *window)
     assert sent["sent"] == made["written"]
     assert line.ask("score", truth, "--user", 1)["passed"] is True
+
+
+def test_an_hour_that_is_not_over_is_not_judged(line: CommandLine, tmp_path: Path):
+    truth = tmp_path / "truth.jsonl"
+    window = ("--from", "2026-09-07", "--to", "2026-09-07T13:20:30Z")
+    made = line.ask("simulate", "--user", 1, "--truth", truth, *window)
+    assert (made["from"], made["to"]) == ("2026-09-07T00:00:00Z", "2026-09-07T13:20:30Z")
+    result = line.ask("score", truth, "--user", 1)
+    assert result["passed"] is True
+    assert {device["buckets"] for device in result["devices"]} == {13}
+
+
+def test_devices_without_readings_and_all_their_fields_are_exported_too(
+    line: CommandLine, second: CommandLine, tmp_path: Path
+):
+    made = ("devices", "create", "--user", 1)
+    meter = line.ask(*made, "--name", "Meter", "--kind", "register", "--rated-power", 24_000)["id"]
+    line.ask(*made, "--name", "Pump", "--kind", "power", "--silent-after", "PT2H", "--parent", meter)
+    line.ask(
+        "import", "-", "--user", 1, given="time,device,W\n2026-09-07T00:00:00Z,Pump,5\n2026-09-07T00:01:00Z,Pump,6\n"
+    )
+    line.run("export", "--user", 1, tmp_path / "out.csv")
+    assert second.ask("import", tmp_path / "out.csv", "--user", 1)["accepted"] == 2
+    assert second.ask("devices", "list") == line.ask("devices", "list")

@@ -100,15 +100,19 @@ async def _reading_rows(
     for device in devices:
         about = _device_cells(device, names, plain=plain)
         cursor: str | None = None
+        empty = True
         while True:
             page = await clients.usage.readings(
                 user_id, device_id=device.id, start_ms=period[0], end_ms=period[1], limit=_PAGE, cursor=cursor
             )
             for reading in page.items:
+                empty = False
                 yield _reading_cells(reading, about, plain=plain)
             cursor = page.next
             if cursor is None:
                 break
+        if empty and not plain:  # so that the device is not lost
+            yield _cells({**about, "kind": device.kind, "direction": device.direction})
 
 
 def _device_cells(device: "DeviceItem", names: dict[int, str], *, plain: bool) -> dict[str, object]:
@@ -123,11 +127,19 @@ def _device_cells(device: "DeviceItem", names: dict[int, str], *, plain: bool) -
         "device_kind": device.kind,
         "device_direction": device.direction,
         "parent": text(names.get(device.parent_id, "")) if device.parent_id is not None else "",
+        "rated_power": "" if device.rated_power is None else device.rated_power,
+        "silent_after": device.silent_after or "",
     }
 
 
+def _cells(known: dict[str, object]) -> dict[str, object]:
+    from energy_tracker.services.ingestion.imports.exported import COLUMNS
+
+    return {column: known.get(column, "") for column in COLUMNS}
+
+
 def _reading_cells(reading: "StoredReading", about: dict[str, object], *, plain: bool) -> dict[str, object]:
-    from energy_tracker.services.ingestion.imports.exported import COLUMNS, UNIT_OF, inert_cell
+    from energy_tracker.services.ingestion.imports.exported import UNIT_OF, inert_cell
 
     amounts = (reading.energy_consumed, reading.register_kwh, reading.power_w)
     cells: dict[str, object] = {
@@ -140,7 +152,7 @@ def _reading_cells(reading: "StoredReading", about: dict[str, object], *, plain:
         "unit": UNIT_OF[cast("Any", reading.kind)],
         "event_id": reading.event_id if plain else inert_cell(reading.event_id),
     }
-    return {column: cells[column] for column in COLUMNS}
+    return _cells(cells)
 
 
 async def _series_rows(

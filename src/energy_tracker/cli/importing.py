@@ -220,6 +220,10 @@ class Importer:
             fields["max_hold"] = max_hold
         if found.parent is not None and found.parent in self._ids:
             fields["parent_id"] = self._ids[found.parent]
+        if found.rated_power_w is not None:
+            fields["rated_power"] = found.rated_power_w
+        if found.silent_after is not None:
+            fields["silent_after"] = found.silent_after
         device = await self._clients.devices.create(DeviceBody.of(**fields))
         notes = () if kind in _TYPES else (f"{found.name}: the type {found.type!r} is not known, so it is MISC",)
         return DeviceUsed(device.id, device.name, created=True, notes=notes)

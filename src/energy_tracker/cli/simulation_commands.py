@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MS_PER_CHUNK = 31 * 86_400_000
 _SHOWN_BUCKETS = 20
+_MS_PER_HOUR = 3_600_000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +34,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of the command
     context: typer.Context,
     profile: Annotated[str, typer.Option(help="home or lab.")] = "home",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same readings.")] = 1,
-    days: Annotated[int, typer.Option(min=1, max=3660, help="How many days, up to today.")] = 14,
+    days: Annotated[int, typer.Option(min=1, max=3660, help="How many days, up to the last full hour.")] = 14,
     start: FromOption = None,
     end: ToOption = None,
     faults: Annotated[str, typer.Option(help="What goes wrong on the way, such as lost=0.01,late=0.05,gap.")] = "",
@@ -48,6 +49,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of the command
 
     async def command(settings: "Settings", output: Output) -> None:
         from energy_tracker.kit.clock import SystemClock
+        from energy_tracker.kit.instants import to_iso
         from energy_tracker.services.ingestion.simulation.faults import disturb, parse_faults
         from energy_tracker.services.ingestion.simulation.generation import Simulation
         from energy_tracker.services.ingestion.simulation.households import household
@@ -57,13 +59,13 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of the command
         zone = settings.default_time_zone
         start_ms, end_ms = period_ms(start, end, days=days, zone=zone, now=SystemClock().now())
         if end is None:
-            end_ms = min(end_ms, SystemClock().now_ms())
+            end_ms = min(end_ms, _hour_start(SystemClock().now_ms()))
         simulation = Simulation(household=chosen, seed=seed, epoch_ms=start_ms)
         names = tuple(each for each in faults.split(",") if each)
         recorder = None if truth is None else TruthRecorder(simulation, start_ms, end_ms, faults=names)
         deliveries = disturb(simulation.readings(start_ms, end_ms), parse_faults(faults), seed=seed, truth=recorder)
         readings: Iterator[SimulatedReading] = (delivery.reading for delivery in deliveries)
-        result: dict[str, Any] = {"from": start_ms, "to": end_ms, "profile": profile, "seed": seed}
+        result: dict[str, Any] = {"from": to_iso(start_ms), "to": to_iso(end_ms), "profile": profile, "seed": seed}
         if file is not None:
             kept = list(readings) if user is not None else None
             result["written"] = _write_csv(file, chosen, kept if kept is not None else readings)
@@ -135,6 +137,8 @@ def _cells(device: Any, reading: "SimulatedReading") -> Iterator[object]:
         "device_kind": device.kind,
         "device_direction": device.direction,
         "parent": inert_cell(device.parent or ""),
+        "rated_power": "" if device.rated_power_w is None else device.rated_power_w,
+        "silent_after": "",
     }
     return (cells[column] for column in COLUMNS)
 
@@ -143,6 +147,10 @@ def _text(file: Path) -> TextIO:
     if file.name.endswith(".gz"):
         return io.TextIOWrapper(cast("Any", gzip.GzipFile(file, "wb", mtime=0)), encoding="utf-8", newline="")
     return file.open("w", encoding="utf-8", newline="")
+
+
+def _hour_start(at_ms: int) -> int:
+    return at_ms - at_ms % _MS_PER_HOUR
 
 
 def score(
@@ -154,6 +162,8 @@ def score(
     """Compare every hour of every device with the truth; fails where one is not right."""
 
     async def command(settings: "Settings", output: Output) -> None:
+        from msgspec.structs import replace
+
         from energy_tracker.cli.access import services
         from energy_tracker.services.ingestion.simulation.score import MeasuredBucket, measured_buckets
         from energy_tracker.services.ingestion.simulation.score import score as judge
@@ -161,11 +171,15 @@ def score(
 
         with truth.open(encoding="utf-8") as stream:
             known = read_truth(stream)
-        header = known.header
+        from_ms, to_ms = known.header.from_ms, _hour_start(known.header.to_ms)
+        if to_ms <= from_ms:
+            raise typer.BadParameter("The truth is of less than a full hour.", param_hint="TRUTH")
+        # An hour that the simulation breaks off in is not over: what its last readings hold for is not known.
+        known = replace(known, rows=tuple(row for row in known.rows if row.start_ms < to_ms))
         measured: list[MeasuredBucket] = []
         async with services(settings) as clients:
-            for first_ms in range(header.from_ms, header.to_ms, _MS_PER_CHUNK):
-                last_ms = min(first_ms + _MS_PER_CHUNK, header.to_ms)
+            for first_ms in range(from_ms, to_ms, _MS_PER_CHUNK):
+                last_ms = min(first_ms + _MS_PER_CHUNK, to_ms)
                 measured += measured_buckets(
                     await clients.usage.series(user, start_ms=first_ms, end_ms=last_ms, resolution="hour")
                 )
@@ -176,6 +190,8 @@ def score(
 
 def _report_score(output: Output, result: Any) -> None:
     import msgspec
+
+    from energy_tracker.kit.instants import to_iso
 
     output.document({"passed": result.passed, **msgspec.to_builtins(result)})
     output.table(
@@ -195,7 +211,7 @@ def _report_score(output: Output, result: Any) -> None:
         ],
     )
     for bucket in result.faulty[:_SHOWN_BUCKETS]:
-        output.line(f"{bucket.device} {bucket.start_ms}: {bucket.verdict} ({bucket.error_kwh:+.6f} kWh)")
+        output.line(f"{bucket.device} {to_iso(bucket.start_ms)}: {bucket.verdict} ({bucket.error_kwh:+.6f} kWh)")
     output.line(
         "Every hour of every device is right." if result.passed else f"{len(result.faulty)} hours are not right."
     )

@@ -26,9 +26,11 @@ CREATE TABLE group_offset (
 
 
 def prepare_log(connection: apsw.Connection) -> None:
-    """Make the tables in a new file. Raises `apsw.Error`."""
+    """Make the tables in a new file, and note in it which tables these are. Raises `apsw.Error`."""
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'record'").get is None:
         connection.execute(_TABLES)
+    if connection.pragma("user_version") == 0:
+        connection.pragma("user_version", SCHEMA_VERSION)
 
 
 APPEND = """

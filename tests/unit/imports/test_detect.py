@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from energy_tracker.services.ingestion.imports.detect import detect
-from energy_tracker.services.ingestion.imports.exported import COLUMNS, is_export, read_export
+from energy_tracker.services.ingestion.imports.exported import COLUMNS, FIRST_COLUMNS, is_export, read_export
 from energy_tracker.services.ingestion.imports.model import Declared, FileCannotBeImported, ImportPlan
 from energy_tracker.services.ingestion.imports.source import open_source
 
@@ -107,7 +107,7 @@ def test_power_stamped_at_its_end_begins_a_period_earlier():
 
 def test_rows_of_an_export_that_say_no_reading_are_named():
     rows = [
-        ",".join(COLUMNS),
+        ",".join(FIRST_COLUMNS),
         "2026-01-01T00:00:00Z,,TV,TV,Hall,power,import,5.0,W,id-1,PT1M,power,import,",
         "2026-01-01T00:00:00,,TV,TV,Hall,power,import,5.0,W,id-2,PT1M,power,import,",
         "2026-01-01T00:00:00Z,,TV,TV,Hall,volts,import,5.0,W,id-3,PT1M,power,import,",
@@ -123,3 +123,12 @@ def test_rows_of_an_export_that_say_no_reading_are_named():
     ]
     assert [rejection.line for rejection in batch.rejected] == [3, 4, 5, 6]
     assert (batch.devices[1].parent, batch.devices[1].max_hold) == ("TV", "PT5M")
+
+
+def test_an_export_with_the_first_columns_still_reads():
+    row = "2026-01-01T00:00:00Z,,Fridge,REFRIGERATOR,Kitchen,power,import,40.5,W,e1,PT5M,power,import,"
+    source = io.StringIO(f"{','.join(FIRST_COLUMNS)}\n{row}\n")
+    assert is_export(source.readlines())
+    source.seek(0)
+    (batch,) = read_export(source)
+    assert (batch.rejected, len(batch.readings), batch.devices[0].rated_power_w) == ([], 1, None)

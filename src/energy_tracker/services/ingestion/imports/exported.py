@@ -13,13 +13,15 @@ from energy_tracker.services.ingestion.imports.model import (
     RejectedRow,
     RowBatch,
 )
-from energy_tracker.services.ingestion.imports.numbers import NotANumber, number_reader
+from energy_tracker.services.ingestion.imports.numbers import NotANumber, is_number, number_reader
 from energy_tracker.services.ingestion.imports.times import Ambiguous, NotATime, TimeFormat, TimeReader
 
 COLUMNS: Final = (
     "timestamp", "since", "device", "type", "location", "kind", "direction", "amount", "unit", "event_id", "max_hold",
-    "device_kind", "device_direction", "parent",
+    "device_kind", "device_direction", "parent", "rated_power", "silent_after",
 )  # fmt: skip
+FIRST_COLUMNS: Final = COLUMNS[:14]
+"""The columns of the first exports, which still read."""
 UNIT_OF: Final[dict[Kind, str]] = {"interval": "kWh", "register": "kWh", "power": "W"}
 _BATCH_ROWS = 5_000
 _KINDS: Final = frozenset(get_args(Kind))
@@ -39,15 +41,18 @@ def plain_cell(text: str) -> str:
 
 def is_export(head: Sequence[str]) -> bool:
     """Return whether a file's first line is the header of an export of readings."""
-    return bool(head) and head[0].strip() == ",".join(COLUMNS)
+    return bool(head) and head[0].strip() in {",".join(COLUMNS), ",".join(FIRST_COLUMNS)}
 
 
 def read_export(lines: Iterable[str]) -> Iterator[RowBatch]:
-    """Yield the readings of an export. Raises `FileCannotBeImported` where it cannot be read on."""
+    """Yield the readings of an export; a row without a time and an amount is of a device that has none.
+
+    Raises `FileCannotBeImported` where it cannot be read on.
+    """
     reader = csv.reader(lines, strict=True)
-    export = _Export()
+    export = _Export(COLUMNS)
     try:
-        next(reader, None)
+        export = _Export(tuple(next(reader, COLUMNS)))
         for row in reader:
             export.add(row, reader.line_num)
             if export.rows >= _BATCH_ROWS:
@@ -63,7 +68,8 @@ def read_export(lines: Iterable[str]) -> Iterator[RowBatch]:
 
 
 class _Export:
-    def __init__(self) -> None:
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
         self._times = TimeReader(TimeFormat.ISO, None)
         self._number = number_reader(".")
         self._known: set[str] = set()
@@ -84,19 +90,25 @@ class _Export:
         if not row:
             return
         self.rows += 1
-        if len(row) != len(COLUMNS):
-            self._rejected.append(RejectedRow(line, None, f"the row has {len(row)} cells, not {len(COLUMNS)}"))
+        if len(row) != len(self._columns):
+            self._rejected.append(RejectedRow(line, None, f"the row has {len(row)} cells, not {len(self._columns)}"))
             return
-        cells = dict(zip(COLUMNS, row, strict=True))
+        cells = dict(zip(self._columns, row, strict=True))
+        if not cells["timestamp"] and not cells["amount"] and cells["kind"] in _KINDS and cells["device"]:
+            self._note(cells)
+            return
         try:
             reading = self._reading(cells, line)
         except (NotATime, NotANumber) as error:
             self._rejected.append(RejectedRow(line, None, f"the row does not say a reading: {str(error)[:80]}"))
             return
-        if reading.device not in self._known:
-            self._known.add(reading.device)
-            self._devices.append(_device(cells))
+        self._note(cells)
         self._readings.append(reading)
+
+    def _note(self, cells: dict[str, str]) -> None:
+        if cells["device"] not in self._known:
+            self._known.add(cells["device"])
+            self._devices.append(_device(cells))
 
     def _reading(self, cells: dict[str, str], line: int) -> ImportedReading:
         instant = self._times.instant_us(cells["timestamp"])
@@ -128,4 +140,6 @@ def _device(cells: dict[str, str]) -> FoundDevice:
         location=plain_cell(cells["location"]) or None,
         max_hold=cells["max_hold"] or None,
         parent=plain_cell(cells["parent"]) or None,
+        rated_power_w=float(rated) if is_number(rated := cells.get("rated_power", ""), ".") else None,
+        silent_after=cells.get("silent_after") or None,
     )

@@ -133,6 +133,8 @@ class FoundDevice:
     location: str | None = None
     max_hold: str | None = None
     parent: str | None = None
+    rated_power_w: float | None = None
+    silent_after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
