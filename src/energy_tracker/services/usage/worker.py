@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL_S = 10.0
 RETRY_S = 1.0
 _NEWS_AT_ONCE = 500
+_FLOW = "flow"
+_REGISTRY = "registry"
 
 
 @dataclass
@@ -29,9 +31,10 @@ class UsageWorker:
     service: UsageService
     clock: Clock
     check_interval_s: float = CHECK_INTERVAL_S
-    last_error: str | None = None
     recorded: int = 0
     """Readings that this process has stored."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """What does not go on now, by the name of the work, and why."""
     _devices: set[int] = field(default_factory=set)
     _users: set[int] = field(default_factory=set)
 
@@ -47,7 +50,7 @@ class UsageWorker:
     async def consume(self) -> None:
         """Record what comes on `energy-usage`, for ever; a store that does not answer makes the log wait."""
         while True:
-            await self._guarded(self._consume_from_position)
+            await self._guarded(_FLOW, self._consume_from_position)
 
     async def publish(self) -> None:
         """Append stored news to the log, in order, for ever."""
@@ -55,43 +58,45 @@ class UsageWorker:
         while True:
             await self.service.news.wait()
             self.service.news.clear()
-            if not await self._guarded(self._publish_waiting):
+            if not await self._guarded("news", self._publish_waiting):
                 self.service.news.set()
 
     async def watch_time(self) -> None:
         """Look every few seconds at what only time brings about."""
         while True:
-            await self._guarded(self._check)
+            await self._guarded("time", self._check)
             await self.clock.sleep(self.check_interval_s)
 
     async def follow_registry(self) -> None:
         """Act on changes of users and devices; at the start on all that may have changed meanwhile."""
-        while not await self._guarded(self._follow_all):
+        while not await self._guarded(_REGISTRY, self._follow_all):
             pass
         while True:
             await self._registry_news.wait()
             self._registry_news.clear()
             devices, self._devices = self._devices, set()
             users, self._users = self._users, set()
-            if not await self._guarded(lambda: self._follow(users, devices)):  # noqa: B023 - called before the loop goes on
+            if not await self._guarded(_REGISTRY, lambda: self._follow(users, devices)):  # noqa: B023 - called before the loop goes on
                 await self.registry_changed(DirectoryChange(frozenset(users), frozenset(devices)))
 
     async def health(self) -> PartHealth:
-        """Report the lag and the last error of the flow; DOWN while the flow cannot go on."""
+        """Report the lag, and what does not go on; DOWN while there is anything."""
         lag = await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
         details: dict[str, object] = {"lag": lag}
-        if self.last_error is None:
+        if not self.errors:
             return PartHealth("UP", details)
-        return PartHealth("DOWN", details | {"error": self.last_error})
+        return PartHealth("DOWN", details | {"errors": dict(self.errors)})
 
     async def _consume_from_position(self) -> None:
         position = await self.store.position()
         committed = await self.eventlog.committed(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
         after = min(position, committed)
+        if not await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP):
+            self.errors.pop(_FLOW, None)
         async for batch in self.eventlog.consume(topics.ENERGY_USAGE, group=topics.USAGE_GROUP, after=after):
             self.recorded += await self.service.record_readings(records=batch.records)
             await batch.commit()
-            self.last_error = None
+            self.errors.pop(_FLOW, None)
 
     async def _publish_waiting(self) -> None:
         while waiting := await self.store.outgoing(limit=_NEWS_AT_ONCE):
@@ -117,13 +122,14 @@ class UsageWorker:
         if users:
             await self.service.forget_users(user_ids=users)
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> bool:
+    async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> bool:
         """Do a piece of work; where it fails, say so, wait a little and return False: the worker's outermost loop."""
         try:
             await work()
         except Exception as error:
-            self.last_error = f"{type(error).__name__}: {error}"[:300]
+            self.errors[name] = f"{type(error).__name__}: {error}"[:300]
             log.exception("usage-service could not go on; it tries again in %s s", RETRY_S)
             await self.clock.sleep(RETRY_S)
             return False
+        self.errors.pop(name, None)
         return True
