@@ -31,10 +31,13 @@ class HomeWatch:
     directory: Directory
     _hours: dict[int, HomeHour] = field(default_factory=dict)
     _open: dict[EpisodeSubject, Episode] | None = None
+    _ended: dict[EpisodeSubject, dict[str, Episode]] = field(default_factory=dict)
+    """Episodes that ended lately, by id: late readings may take back the end of one."""
 
     def reset(self) -> None:
         """Forget everything; it is read from the store again when it is needed."""
         self._hours.clear()
+        self._ended.clear()
         self._open = None
 
     def forget(self, user_ids: Collection[int]) -> None:
@@ -141,7 +144,7 @@ class HomeWatch:
             now_ms=begin.at_ms + 2 * MS_PER_HOUR,
             threshold_mj=threshold_mj,
             energy_mj=begin.energy_mj,
-        )
+        ).following(known)
         for episode in (opened, opened.ended(end.at_ms, now_ms=now_ms)):
             turn.episodes.append(episode)
             turn.outgoing += tell(episode, self.directory)
@@ -183,7 +186,7 @@ class HomeWatch:
                     threshold_mj=_threshold_mj(self.directory.user(user_id)),
                     energy_mj=crossing.energy_mj,
                 )
-                self._begin(opened, turn)
+                self._begin(opened.following(self._ended.get(subject, {}).values()), turn)
             elif not crossing.above and episode is not None:
                 self._end(episode, crossing.at_ms, turn, now_ms=now_ms)
 
@@ -198,7 +201,8 @@ class HomeWatch:
                 episode = open_episode(
                     "silent-device", user_id=device.user_id, device_id=device.id, opened_ms=opened_ms, now_ms=now_ms
                 )
-                self._begin(episode, turn)
+                known = await self.store.episodes(user_id=device.user_id, from_ms=opened_ms - 1, to_ms=opened_ms + 1)
+                self._begin(episode.following(known), turn)
 
     def _end_silence(self, device_id: int, turn: Recorded, *, now_ms: int) -> None:
         device = self.directory.device(device_id)
@@ -223,9 +227,16 @@ class HomeWatch:
 
     def _end(self, episode: Episode, ended_ms: int, turn: Recorded, *, now_ms: int) -> None:
         ended = episode.ended(max(ended_ms, episode.opened_ms), now_ms=now_ms)
-        self._episodes().pop((episode.rule, episode.user_id, episode.device_id), None)
+        subject = (episode.rule, episode.user_id, episode.device_id)
+        self._episodes().pop(subject, None)
+        self._remember_end(subject, ended)
         turn.episodes.append(ended)
         turn.outgoing += tell(ended, self.directory)
+
+    def _remember_end(self, subject: EpisodeSubject, *ended: Episode) -> None:
+        episodes = {**self._ended.get(subject, {}), **{episode.id: episode for episode in ended}}
+        horizon_ms = max((episode.ended_ms or 0 for episode in episodes.values()), default=0) - 2 * MS_PER_HOUR
+        self._ended[subject] = {key: each for key, each in episodes.items() if (each.ended_ms or 0) >= horizon_ms}
 
     def _episodes(self) -> dict[EpisodeSubject, Episode]:
         if self._open is None:
@@ -260,6 +271,11 @@ class HomeWatch:
         states = await self.store.device_states({stream.device_id for stream in streams})
         heads = {stream: states[stream.device_id].heads[stream] for stream in streams}
         hour.head_ms = max((head.last_ms for head in heads.values()), default=0)
+        lately = await self.store.episodes(
+            user_id=user_id, from_ms=hour.head_ms - 2 * MS_PER_HOUR, to_ms=hour.head_ms + 2 * MS_PER_HOUR
+        )
+        over = [episode for episode in lately if episode.rule == "high-usage" and episode.ended_ms is not None]
+        self._remember_end(("high-usage", user_id, None), *over)
         for stream, head in heads.items():
             rules = states[stream.device_id].rules or DeviceRules()
             settled = await self._settled_steps(stream, from_ms=hour.head_ms - MS_PER_HOUR, to_ms=hour.head_ms + 1)

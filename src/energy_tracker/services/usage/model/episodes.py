@@ -1,5 +1,6 @@
 """Episodes: a rule's state about a subject, from the moment it was broken until it is kept again (promise 5)."""
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
@@ -31,6 +32,11 @@ class Episode(msgspec.Struct, frozen=True):
         """Return the episode with its end; an end that is known late is no news either."""
         notify = self.notify and now_ms - ended_ms <= LATE_MS
         return msgspec.structs.replace(self, ended_ms=ended_ms, version=self.version + 1, notify=notify)
+
+    def following(self, known: Iterable["Episode"]) -> "Episode":
+        """Return the episode as the next version of itself where it is known: its end was taken back."""
+        before = next((episode for episode in known if episode.id == self.id), None)
+        return self if before is None else msgspec.structs.replace(self, version=before.version + 1)
 
 
 def episode_id(rule: Rule, user_id: int, device_id: int | None, opened_ms: int) -> str:
