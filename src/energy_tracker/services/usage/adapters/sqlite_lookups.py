@@ -58,6 +58,20 @@ def sum_buckets(
     ]
 
 
+def _find_parked(connection: apsw.Connection, identities: Sequence[Identity]) -> set[Identity]:
+    """Return which of (device, time, key) wait for their device to be registered."""
+    if connection.execute("SELECT 1 FROM parked LIMIT 1").get is None:
+        return set()
+    places = json.dumps([(device_id, time_ms) for device_id, time_ms, _ in identities])
+    rows = connection.execute(
+        "SELECT DISTINCT parked.reading FROM json_each(?) AS wanted JOIN parked"
+        " ON device_id = wanted.value ->> 0 AND reading ->> 'time_ms' = wanted.value ->> 1",
+        (places,),
+    )
+    parked = [msgspec.json.decode(reading, type=Reading) for (reading,) in rows]
+    return {(reading.device_id, reading.time_ms, reading.key) for reading in parked}.intersection(identities)
+
+
 class SqliteKnownReadings:
     """What ingestion's door asks of the reading store, in the door's own thread, over a connection of its own."""
 
@@ -66,16 +80,22 @@ class SqliteKnownReadings:
         self._connection: apsw.Connection | None = None
 
     def latest_ms(self, device_ids: Collection[int]) -> Mapping[int, int]:
-        """Return the time of the newest stored reading of each device that has one."""
+        """Return the time of the newest reading, stored or parked, of each device that has one."""
         rows = self._reader().execute(
-            "SELECT value, (SELECT max(time_ms) FROM reading WHERE device_id = value) FROM json_each(?)",
+            """
+            SELECT value, (SELECT max(newest) FROM (
+                SELECT max(time_ms) AS newest FROM reading WHERE device_id = value
+                UNION ALL SELECT max(reading ->> 'time_ms') FROM parked WHERE device_id = value
+            )) FROM json_each(?)
+            """,
             (json.dumps(list(device_ids)),),
         )
         return {device_id: newest for device_id, newest in rows if newest is not None}
 
     def known(self, keys: Sequence[Identity]) -> set[Identity]:
-        """Return which readings, by (device, time, key), are stored."""
-        return set(find_readings(self._reader(), keys))
+        """Return which readings, by (device, time, key), are stored or parked."""
+        connection = self._reader()
+        return set(find_readings(connection, keys)) | _find_parked(connection, keys)
 
     def close(self) -> None:
         """Close the connection."""

@@ -58,7 +58,7 @@ CREATE TABLE parked (
     parked_ms INTEGER NOT NULL,
     reading   TEXT    NOT NULL
 );
-CREATE INDEX parked_by_device ON parked (device_id);
+CREATE INDEX parked_by_device ON parked (device_id, reading ->> 'time_ms');
 
 CREATE TABLE episode (
     id        TEXT PRIMARY KEY,
