@@ -1,14 +1,15 @@
 """High usage: the energy of the last hour of a home, on event time, against a threshold.
 
 The sum is exact: every step counts with the part of it that lies in the hour. It is judged at every full minute that
-the readings pass, and at the newest reading.
+the readings pass, and at the newest reading. A device whose next reading is due has not stopped: an episode does not
+end before the devices would have to use less than they did (`expected`).
 """
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from energy_tracker.kit.instants import MS_PER_HOUR, MS_PER_MINUTE
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE
 from energy_tracker.services.usage.model.episodes import ENDS_BELOW
 from energy_tracker.services.usage.model.readings import Stream
 from energy_tracker.services.usage.model.steps import Mark, Step
@@ -58,7 +59,21 @@ class _RecentSteps:
                 break
             if step.start_ms < from_ms:
                 energy_mj -= step.energy_within(step.start_ms, from_ms)
+        for step in reversed(self.by_end):
+            if step.end_ms <= to_ms:
+                break
+            energy_mj -= step.energy_within(to_ms, step.end_ms)
         return energy_mj + sum(step.energy_within(from_ms, to_ms) for step in self.tail)
+
+    def expected(self, at_ms: int) -> int:
+        """Return the energy in mJ since the last step, if it goes on as it was, for twice as long again at most."""
+        if self.tail or not self.by_end:
+            return 0
+        last = self.by_end[-1]
+        length_ms, since_ms = last.end_ms - last.start_ms, at_ms - last.end_ms
+        if not 0 < since_ms <= 2 * length_ms:
+            return 0
+        return last.energy_mj * min(since_ms, MS_PER_HOUR) // length_ms
 
 
 def _end(step: Step) -> int:
@@ -98,14 +113,21 @@ class HomeHour:
     ) -> list[Crossing]:
         """Take settled steps of the home, the tails behind them, up to the newest reading; return what was crossed."""
         crossings: list[Crossing] = []
-        for stream, step in sorted(news, key=lambda new: new[1].end_ms):
-            self._judge_minutes(min(step.end_ms, head_ms), threshold_mj, crossings)
-            recent = self.streams.setdefault(stream, _RecentSteps())
-            recent.tail = ()
-            recent.add(_at_its_time(step))
-        self._judge_minutes(head_ms, threshold_mj, crossings)
+        waiting: list[tuple[Stream, tuple[Step, ...], bool]] = [
+            (stream, (_at_its_time(step),), False) for stream, step in news
+        ]
         for stream, tail in tails:
-            self.streams.setdefault(stream, _RecentSteps()).tail = tail
+            if tail:
+                waiting.append((stream, tail, True))
+            else:
+                self.streams.setdefault(stream, _RecentSteps()).tail = ()
+        for stream, steps, is_tail in sorted(waiting, key=lambda one: one[1][0].start_ms):
+            self._judge_minutes(min(steps[0].start_ms, head_ms), threshold_mj, crossings)
+            recent = self.streams.setdefault(stream, _RecentSteps())
+            recent.tail = steps if is_tail else ()
+            if not is_tail:
+                recent.add(steps[0])
+        self._judge_minutes(head_ms, threshold_mj, crossings)
         self.head_ms = max(self.head_ms, head_ms)
         self._judge(self.head_ms, threshold_mj, crossings)
         return crossings
@@ -121,27 +143,32 @@ class HomeHour:
         return crossings
 
     def _judge_minutes(self, until_ms: int, threshold_mj: int | None, crossings: list[Crossing]) -> None:
-        """Judge at the full minutes between the newest reading and `until_ms`, at most those of one empty hour."""
-        minute = self.head_ms - self.head_ms % MS_PER_MINUTE + MS_PER_MINUTE
-        if self.head_ms == 0 or (not self.above and minute < until_ms - MS_PER_HOUR):
-            self.head_ms = max(self.head_ms, until_ms - MS_PER_MINUTE)
-            return
-        silent_ms = self.head_ms + MS_PER_HOUR + MS_PER_MINUTE
-        while minute < until_ms and minute <= silent_ms:
-            self._judge(minute, threshold_mj, crossings)
-            self.head_ms = minute
-            minute += MS_PER_MINUTE
-        self.head_ms = max(self.head_ms, until_ms - MS_PER_MINUTE)
+        """Judge at the full minutes between the newest time and `until_ms`, before which no step begins.
+
+        An hour after the last beginning the sum rises no more; how it falls is followed for two days.
+        """
+        if self.head_ms:
+            minute = self.head_ms - self.head_ms % MS_PER_MINUTE + MS_PER_MINUTE
+            rising_ms, falling_ms = minute + MS_PER_HOUR, minute + 2 * MS_PER_DAY
+            while minute < until_ms and minute <= (falling_ms if self.above else rising_ms):
+                self._judge(minute, threshold_mj, crossings)
+                minute += MS_PER_MINUTE
+        self.head_ms = max(self.head_ms, until_ms - 1)
 
     def _judge(self, at_ms: int, threshold_mj: int | None, crossings: list[Crossing]) -> None:
         energy_mj = self.energy_mj(at_ms)
         if self.above:
-            if threshold_mj is None or energy_mj < ENDS_BELOW * threshold_mj:
+            if threshold_mj is None or self._is_below(energy_mj, at_ms, ENDS_BELOW * threshold_mj):
                 self.above = False
                 crossings.append(Crossing(at_ms, above=False, energy_mj=energy_mj))
         elif threshold_mj is not None and energy_mj > threshold_mj:
             self.above = True
             crossings.append(Crossing(at_ms, above=True, energy_mj=energy_mj))
+
+    def _is_below(self, energy_mj: int, at_ms: int, mark_mj: float) -> bool:
+        if energy_mj >= mark_mj:
+            return False
+        return energy_mj + sum(recent.expected(at_ms) for recent in self.streams.values()) < mark_mj
 
 
 def _at_its_time(step: Step) -> Step:
