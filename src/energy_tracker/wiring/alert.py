@@ -1,9 +1,8 @@
 """alert-service, put together."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +22,7 @@ from energy_tracker.services.alert.service.episodes import AlertService
 from energy_tracker.services.alert.service.mailing import Mailing
 from energy_tracker.services.alert.worker import EpisodeFollower, MailSender, UserEraser
 from energy_tracker.storage.sql import database_check
+from energy_tracker.wiring.background import keep_running
 
 
 @asynccontextmanager
@@ -58,12 +58,5 @@ async def alert_service(
     directory.subscribe(eraser.on_change)
     async with AsyncExitStack() as stack:
         for worker in (follower, sender, eraser):
-            task = asyncio.create_task(worker.run(), name=f"alert: {type(worker).__name__}")
-            stack.push_async_callback(_stop, task)
+            keep_running(stack, worker.run(), name=f"alert: {type(worker).__name__}")
         yield app
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -1,8 +1,7 @@
 """How device-service is put together."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,6 +18,7 @@ from energy_tracker.services.device.api import DeviceApi
 from energy_tracker.services.device.service import DeviceService
 from energy_tracker.services.device.worker import OwnerWatch
 from energy_tracker.storage.sql import database_check
+from energy_tracker.wiring.background import keep_running
 
 
 @asynccontextmanager
@@ -36,10 +36,6 @@ async def device_service(*, engine: AsyncEngine, clock: Clock, users: UserClient
         telemetry=Telemetry("device"),
     )
     app.include_router(DeviceApi(service).router())
-    watch = asyncio.create_task(OwnerWatch(service=service, owners=owners, clock=clock).run(), name="owner-watch")
-    try:
+    async with AsyncExitStack() as stack:
+        keep_running(stack, OwnerWatch(service=service, owners=owners, clock=clock).run(), name="device: OwnerWatch")
         yield app
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch

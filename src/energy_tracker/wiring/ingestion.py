@@ -1,8 +1,7 @@
 """ingestion-service, put together."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -20,6 +19,7 @@ from energy_tracker.services.ingestion.service import IngestionService
 from energy_tracker.services.ingestion.worker import Housekeeper
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
+from energy_tracker.wiring.background import keep_running
 
 
 @asynccontextmanager
@@ -54,13 +54,9 @@ async def ingestion_service(  # noqa: PLR0913 - the collaborators, each named
     )
     app.include_router(api.router())
     app.user_middleware.append(Middleware(Shortcut, endpoints=api.shortcuts()))
-    housekeeping = asyncio.create_task(Housekeeper(door=door, clock=clock).run(), name="ingestion: Housekeeper")
-    try:
+    async with AsyncExitStack() as stack:
+        keep_running(stack, Housekeeper(door=door, clock=clock).run(), name="ingestion: Housekeeper")
         yield app
-    finally:
-        housekeeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await housekeeping
 
 
 def _expose(door: EmbeddedDoor, telemetry: Telemetry) -> None:

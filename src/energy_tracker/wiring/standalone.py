@@ -1,9 +1,8 @@
 """All six services in one process, on SQLite: the embedded mode."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,7 @@ from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
 from energy_tracker.wiring import options
 from energy_tracker.wiring.alert import alert_service
+from energy_tracker.wiring.background import keep_running
 from energy_tracker.wiring.device import device_service
 from energy_tracker.wiring.folder import exclusive_folder
 from energy_tracker.wiring.ingestion import ingestion_service
@@ -118,8 +118,8 @@ async def standalone(*, settings: Settings, clock: Clock) -> AsyncIterator[Syste
                 adviser=options.adviser(settings),
             )
         )
-        _keep_running(stack, directory.run(clock), name="directory")
-        _keep_running(stack, _keep_house(eventlog, clock), name="housekeeping")
+        keep_running(stack, directory.run(clock), name="directory")
+        keep_running(stack, _keep_house(eventlog, clock), name="housekeeping")
         yield System(board.apps, directory)
 
 
@@ -199,15 +199,3 @@ async def _keep_house(eventlog: EventLog, clock: Clock) -> None:
         except Problem:
             log.exception("the log could not be cleared of what is past its time")
         await clock.sleep(_HOUSEKEEPING_S)
-
-
-def _keep_running(stack: AsyncExitStack, work: Coroutine[None, None, None], *, name: str) -> None:
-    """Run work beside the rest until the stack is left."""
-    task = asyncio.create_task(work, name=name)
-
-    async def stop() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)

@@ -1,8 +1,7 @@
 """usage-service, put together."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -21,6 +20,7 @@ from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.service import UsageService
 from energy_tracker.services.usage.watch import HomeWatch
 from energy_tracker.services.usage.worker import UsageWorker
+from energy_tracker.wiring.background import keep_running
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,5 @@ async def usage_service(
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:
         for work in (worker.follow_registry, worker.consume, worker.publish, worker.watch_time):
-            stack.push_async_callback(_stop, asyncio.create_task(work(), name=f"usage: {work.__name__}"))
+            keep_running(stack, work(), name=f"usage: {work.__name__}")
         yield app
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
