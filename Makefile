@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 UV ?= uv
 PYTEST_ARGS ?=
-BENCHES ?= bench/ingest.py
+BENCHES ?=
 
 # The first interpreter that is new enough; `make PYTHON=python3.13 …` chooses another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -41,8 +41,8 @@ format: $(VENV)/.dev ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.dev ## measure; each script in bench/ says how to read its figures
-	set -e; for script in $(BENCHES); do $(BIN)/python $$script; done
+bench: $(VENV)/.dev ## measure everything, in ten minutes (BENCHES="queries": only those); see bench/README.md
+	$(BIN)/python -m bench $(BENCHES)
 
 docs: $(VENV)/.dev ## write docs/reference anew from the code
 	$(BIN)/python docs/generate.py

@@ -88,8 +88,8 @@ def run_server(folder: Path, listener: socket.socket, switch_interval_s: float) 
 
 def request(path: str, body: bytes) -> bytes:
     """Return a POST as it goes over the socket."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{kind}\r\n\r\n".encode() + body
 
 
 def requests(round_number: int, count: int, size: int) -> list[bytes]:

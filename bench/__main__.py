@@ -1,0 +1,108 @@
+"""All figures in one run: `python -m bench [NAME …]`; writes `bench/results/latest.md` and `latest.json`.
+
+The names are ingest, pipeline, queries, footprint and import_csv. `bench/README.md` says how to read what comes out.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.goals import GOALS, Goal, Verdict
+
+BENCHES = ("ingest", "pipeline", "queries", "footprint", "import_csv")
+RESULTS = Path(__file__).parent / "results"
+
+
+def run(name: str, folder: Path) -> dict[str, Any]:
+    """Run one script on the disk of a folder; return its figures, with the load of the machine before and after."""
+    print(f"{name} …", flush=True)
+    load_before, began = os.getloadavg()[0], time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}", "--folder", str(folder)],
+        cwd=RESULTS.parent.parent,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    return {
+        "figures": json.loads(done.stdout) if done.returncode == 0 else None,
+        "load_before": round(load_before, 2),
+        "load_after": round(os.getloadavg()[0], 2),
+        "seconds": round(time.perf_counter() - began),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures were taken on."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def page(results: dict[str, Any]) -> str:
+    """Write the results as Markdown."""
+    about = results["machine"]
+    lines = [
+        "# Figures",
+        "",
+        f"{about['at']}, {about['cores']} cores ({about['processor']}), Python {about['python']}.",
+        "",
+        "| what | goal | measured | |",
+        "|---|---|---|---|",
+    ]
+    lines += [_row(goal, results["benches"]) for goal in GOALS if goal.bench in results["benches"]]
+    for name, result in results["benches"].items():
+        lines += ["", f"## {name}", ""]
+        lines += [
+            f"{result['seconds']} s; load average {result['load_before']} before, {result['load_after']} after.",
+            "",
+        ]
+        lines += ["```json", json.dumps(result["figures"], indent=2), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _row(goal: Goal, benches: dict[str, Any]) -> str:
+    measured = goal.measured(benches[goal.bench]["figures"])
+    verdict = goal.judge(measured)
+    shown = "" if measured is None else f"{measured:,}"
+    word = {Verdict.MET: "met", Verdict.NEARLY: "missed by less than a third", Verdict.MISSED: "**missed**"}[verdict]
+    return f"| {goal.what} | {goal.limit_text()} | {shown} {goal.unit} | {word} |"
+
+
+def main() -> int:
+    """Run the scripts, write the results; 1 where a script failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; all without any")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="the disk to measure on")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHES):
+        parser.error(f"no such script: {', '.join(sorted(unknown))}")
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "benches": {name: run(name, options.folder) for name in options.names or BENCHES},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "latest.json").write_text(json.dumps(results, indent=2) + "\n")
+    (RESULTS / "latest.md").write_text(page(results))
+    print(page(results))
+    return int(any(result["figures"] is None for result in results["benches"].values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What the figures should be, and where each is found in the results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+
+class Verdict(Enum):
+    """How a figure compares with its goal."""
+
+    MET = "met"
+    NEARLY = "nearly"
+    """Missed by a third at most."""
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure of one script, and the least or the most that it should be."""
+
+    what: str
+    bench: str
+    path: tuple[str, ...]
+    bound: Literal["at least", "at most"]
+    limit: float
+    unit: str
+
+    def measured(self, figures: Mapping[str, Any] | None) -> float | None:
+        """Return the figure, None where it is not there."""
+        found: Any = figures
+        for step in self.path:
+            if not isinstance(found, Mapping):
+                return None
+            found = found.get(step)
+        return found if isinstance(found, int | float) else None
+
+    def judge(self, measured: float | None) -> Verdict:
+        """Return how a figure compares with the goal."""
+        if measured is None:
+            return Verdict.MISSED
+        share = measured / self.limit if self.bound == "at least" else self.limit / max(measured, 1e-9)
+        if share >= 1:
+            return Verdict.MET
+        return Verdict.NEARLY if share >= 2 / 3 else Verdict.MISSED
+
+    def limit_text(self) -> str:
+        """Return the goal as a reader sees it."""
+        return f"{'≥' if self.bound == 'at least' else '≤'} {self.limit:,} {self.unit}"
+
+
+_RATE = "readings/s"
+GOALS = (
+    Goal("acknowledged, batches of 100", "ingest", ("batches of 100", "readings_per_s"), "at least", 100_000, _RATE),
+    Goal("acknowledged, one by one", "ingest", ("single", "readings_per_s"), "at least", 8_000, _RATE),
+    Goal("p99 at half load, batches of 100", "ingest", ("batches of 100", "half_load_p99_ms"), "at most", 50, "ms"),
+    Goal("p99 at half load, one by one", "ingest", ("single", "half_load_p99_ms"), "at most", 50, "ms"),
+    *(
+        Goal(f"whole way, {name}", "pipeline", (name, "whole_way_per_s"), "at least", 50_000, _RATE)
+        for name in (
+            "15 devices, batches of 100",
+            "15 devices, batches of 1000",
+            "15 devices, watched",
+            "2000 devices, batches of 100",
+            "2000 devices, batches of 1000",
+        )
+    ),
+    *(
+        goal
+        for size in ("2 million rows", "20 million rows")
+        for goal in (
+            Goal(
+                f"30 days of hours, {size}",
+                "queries",
+                (size, "http", "30 days of hours", "median_ms"),
+                "at most",
+                50,
+                "ms",
+            ),
+            Goal(f"totals of 7 days, {size}", "queries", (size, "http", "7 days", "median_ms"), "at most", 10, "ms"),
+        )
+    ),
+    Goal("first start", "footprint", ("first_start_s",), "at most", 2, "s"),
+    Goal("second start", "footprint", ("second_start_s",), "at most", 2, "s"),
+    Goal("memory at rest", "footprint", ("at_rest", "rss_mib"), "at most", 110, "MiB"),
+    Goal("idle", "footprint", ("at_rest", "idle_cpu_percent"), "at most", 1, "% of a core"),
+    Goal(
+        "memory under load, 15 devices",
+        "footprint",
+        ("15 devices, batches of 100", "peak_rss_mib"),
+        "at most",
+        250,
+        "MiB",
+    ),
+    Goal(
+        "memory under load, 2 000 devices",
+        "footprint",
+        ("2000 devices, batches of 100", "peak_rss_mib"),
+        "at most",
+        250,
+        "MiB",
+    ),
+    Goal("import, nothing running", "import_csv", ("nothing running", "rows_per_s"), "at least", 50_000, "rows/s"),
+    Goal("import, system running", "import_csv", ("system running", "rows_per_s"), "at least", 50_000, "rows/s"),
+)
