@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from energy_tracker.contracts.readings import Direction, Kind
-from energy_tracker.kit.wire import PrintableText, WireAnswer, WireModel
-
-MAX_ID = 2**63 - 1
+from energy_tracker.kit.wire import MAX_ID, PrintableText, WireAnswer, WireModel
 
 DeviceType = Literal[
     "SPEAKER",

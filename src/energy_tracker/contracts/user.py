@@ -5,9 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from energy_tracker.kit.wire import PrintableText, WireAnswer, WireModel
-
-MAX_ID = 2**63 - 1
+from energy_tracker.kit.wire import MAX_ID, PrintableText, WireAnswer, WireModel
 
 ShortText = Annotated[PrintableText, Field(max_length=200)]
 Threshold = Annotated[float, Field(ge=0, le=1e9)]

@@ -29,6 +29,7 @@ from energy_tracker.kit.problems import (
     UnsupportedMediaType,
 )
 from energy_tracker.kit.telemetry import CONTENT_TYPE, Telemetry
+from energy_tracker.kit.wire import MAX_ID
 from energy_tracker.kit.wire import PrintableText as PrintableText  # noqa: PLC0414 - re-exported beside the rest
 from energy_tracker.kit.wire import WireModel as WireModel  # noqa: PLC0414 - re-exported beside the rest
 
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 DEFAULT_BODY_LIMIT = 1_000_000
 BODY_TIMEOUT_S = 30.0
 SLOWEST_BODY_BYTES_S = 10_000
-_MAX_INT64 = 2**63 - 1
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -94,13 +94,12 @@ def expected_version(if_match: Annotated[str | None, Header()] = None) -> frozen
     return versions
 
 
-def parse_id(text: str, *, what: str) -> int | None:
+def parse_id(text: str) -> int | None:
     """Return a path's identifier as an int64, or None where it cannot be one (the caller answers 404)."""
-    del what
     if not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII):
         return None
     number = int(text)
-    return number if number <= _MAX_INT64 else None
+    return number if number <= MAX_ID else None
 
 
 class BodyLimits:

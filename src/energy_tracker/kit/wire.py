@@ -9,6 +9,10 @@ from pydantic.alias_generators import to_camel
 _UNPRINTABLE = re.compile(r"[\x00-\x1F\x7F-\x9F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uD800-\uDFFF\uFEFF]")
 
 
+MAX_ID = 2**63 - 1
+"""Identifiers are 64-bit integers."""
+
+
 class WireModel(BaseModel):
     """Base of the bodies: camelCase names only, strict types, unknown fields refused, NaN and Infinity refused."""
 

@@ -282,7 +282,7 @@ def test_an_entity_tag_reads_back() -> None:
     [("1", 1), ("0", 0), (str(2**63 - 1), 2**63 - 1), (str(2**63), None), ("-1", None), ("x", None), ("1" * 20, None)],
 )
 def test_an_identifier_is_an_int64(text: str, number: int | None) -> None:
-    assert parse_id(text, what="lamp") == number
+    assert parse_id(text) == number
 
 
 async def test_health_is_up_until_a_part_is_down(client: httpx.AsyncClient, health: Health) -> None:

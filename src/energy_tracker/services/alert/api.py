@@ -1,7 +1,5 @@
 """alert-service over HTTP."""
 
-import base64
-import binascii
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -15,11 +13,12 @@ from energy_tracker.contracts.alerts import (
     MailPage,
     MailState,
 )
+from energy_tracker.kit.cursors import CursorNotUnderstood, read_cursor, write_cursor
 from energy_tracker.kit.instants import from_ms
 from energy_tracker.kit.openapi import problem_responses
-from energy_tracker.kit.principal import Principal
-from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem
-from energy_tracker.kit.web import StrictRoute, current_principal, parse_id
+from energy_tracker.kit.parameters import Asker, IdCursor, id_behind
+from energy_tracker.kit.problems import Problem
+from energy_tracker.kit.web import StrictRoute, parse_id
 from energy_tracker.services.alert.model.episodes import Episode
 from energy_tracker.services.alert.model.mails import Mail
 from energy_tracker.services.alert.ports import EpisodeKey, EpisodeQuery
@@ -39,7 +38,7 @@ class NotAUserId(Problem):
 
 
 def _user_id(text: Annotated[str, Path(alias="userId", description="A 64-bit integer")]) -> int:
-    user_id = parse_id(text, what="user")
+    user_id = parse_id(text)
     if user_id is None:
         raise NotAUserId("The user's id in the path is not a 64-bit integer.")
     return user_id
@@ -51,11 +50,8 @@ def _after_key(
     return None if cursor is None else _read_cursor(cursor)
 
 
-def _before_mail(cursor: Annotated[str | None, Query(description="`next` of the page before")] = None) -> int | None:
-    before = None if cursor is None else parse_id(cursor, what="cursor")
-    if cursor is not None and before is None:
-        raise _not_a_cursor()
-    return before
+def _before_mail(cursor: IdCursor = None) -> int | None:
+    return id_behind(cursor)
 
 
 def _states(
@@ -70,7 +66,6 @@ def _mail_states(
     return frozenset(state or ())
 
 
-Asker = Annotated[Principal, Depends(current_principal)]
 UserId = Annotated[int, Depends(_user_id)]
 AlertId = Annotated[str, Path(alias="id", description="The episode's id")]
 AfterKey = Annotated[EpisodeKey | None, Depends(_after_key)]
@@ -190,18 +185,11 @@ def _mail_answer(mail: Mail) -> MailAnswer:
 
 
 def _cursor(episode: Episode) -> str:
-    return base64.urlsafe_b64encode(f"{episode.opened_at_ms} {episode.id}".encode()).decode("ascii").rstrip("=")
+    return write_cursor(f"{episode.opened_at_ms} {episode.id}")
 
 
-def _read_cursor(text: str) -> EpisodeKey:
-    try:
-        opened_at, _, episode_id = (
-            base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").partition(" ")
-        )
-        return EpisodeKey(int(opened_at), episode_id)
-    except (binascii.Error, ValueError):
-        raise _not_a_cursor() from None
-
-
-def _not_a_cursor() -> InvalidRequest:
-    return InvalidRequest("The cursor is not one of ours.", errors=[FieldError("?cursor", "take `next` of a page")])
+def _read_cursor(cursor: str) -> EpisodeKey:
+    opened_at_ms, _, episode_id = read_cursor(cursor).partition(" ")
+    if not opened_at_ms.removeprefix("-").isdecimal():
+        raise CursorNotUnderstood
+    return EpisodeKey(int(opened_at_ms), episode_id)

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from energy_tracker.contracts.device import MAX_ID, DeviceAnswer, DeviceBody, DeviceItem, DevicePage
+from energy_tracker.contracts.device import DeviceAnswer, DeviceBody, DeviceItem, DevicePage
 from energy_tracker.contracts.directory import Assignment, DeviceChanges, DirectoryDevice
 from energy_tracker.kit.instants import format_duration, from_ms
 from energy_tracker.kit.openapi import problem_responses
-from energy_tracker.kit.principal import Principal
+from energy_tracker.kit.parameters import AfterId, AfterVersion, Asker, SearchText, Versions
 from energy_tracker.kit.problems import FieldError, InvalidRequest
-from energy_tracker.kit.web import StrictRoute, current_principal, entity_tag, expected_version, parse_id
-from energy_tracker.kit.wire import PrintableText
+from energy_tracker.kit.web import StrictRoute, entity_tag, parse_id
+from energy_tracker.kit.wire import MAX_ID
 from energy_tracker.services.device.model import Device, DeviceDraft
 from energy_tracker.services.device.service import DeviceNotFound, DeviceService, OwnerNotFound
 
@@ -27,41 +27,24 @@ count for themselves from now on. It is not found any more, but listed with `?re
 
 
 def _device_id(text: Annotated[str, Path(alias="id", description="A 64-bit integer")]) -> int:
-    device_id = parse_id(text, what="device")
+    device_id = parse_id(text)
     if device_id is None:
         raise DeviceNotFound
     return device_id
 
 
 def _owner_id(text: Annotated[str, Path(alias="userId", description="A 64-bit integer")]) -> int:
-    user_id = parse_id(text, what="user")
+    user_id = parse_id(text)
     if user_id is None:
         raise OwnerNotFound
     return user_id
 
 
-Cursor = Annotated[
-    str | None, Query(description="`next` of the page before", json_schema_extra={"pattern": "^[0-9]{1,18}$"})
-]
-
-
-def _after_id(cursor: Cursor = None) -> int:
-    after_id = 0 if cursor is None else parse_id(cursor, what="cursor")
-    if after_id is None:
-        raise InvalidRequest("The cursor is not one of ours.", errors=[FieldError("?cursor", "take `next` of a page")])
-    return after_id
-
-
-Asker = Annotated[Principal, Depends(current_principal)]
 DeviceId = Annotated[int, Depends(_device_id)]
 OwnerId = Annotated[int, Depends(_owner_id)]
-AfterId = Annotated[int, Depends(_after_id)]
-Versions = Annotated[frozenset[int] | None, Depends(expected_version)]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most")]
-Text = Annotated[PrintableText, Query(alias="q", max_length=200, description="Taken literally, without regard to case")]
 OfUser = Annotated[int | None, Query(alias="userId", ge=1, le=MAX_ID, description="Only this user's devices")]
 Retired = Annotated[bool, Query(description="Those that are retired, instead of those in use")]
-Version = Annotated[int, Query(ge=0, le=MAX_ID, description="`version` of the answer before; 0 for all")]
 
 
 class DeviceApi:
@@ -114,7 +97,7 @@ class DeviceApi:
         principal: Asker,
         after_id: AfterId,
         limit: Limit = 50,
-        text: Text = "",
+        text: SearchText = "",
         user_id: OfUser = None,
         retired: Retired = False,
     ) -> DevicePage:
@@ -153,7 +136,7 @@ class DeviceApi:
         """Retire the device."""
         await self._service.retire_device(principal=principal, device_id=device_id, expected_versions=versions)
 
-    async def changes(self, principal: Asker, after: Version = 0, limit: Limit = 500) -> Response:
+    async def changes(self, principal: Asker, after: AfterVersion = 0, limit: Limit = 500) -> Response:
         """For the other services: the newest state of everything that changed after a version, retired devices too.
 
         A `version` below `after` means that the devices were restored from a backup: begin again at 0.

@@ -16,9 +16,10 @@ from energy_tracker.contracts.ingestion import (
     SimulationStatus,
 )
 from energy_tracker.kit import strict_json
-from energy_tracker.kit.principal import Principal
+from energy_tracker.kit.parameters import Asker
 from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem
 from energy_tracker.kit.web import current_principal, parse_id, problem_response
+from energy_tracker.kit.wire import MAX_ID
 from energy_tracker.services.ingestion.answers import batch_answer, json_answer, shelly_answer, single_answer
 from energy_tracker.services.ingestion.documents import BATCH_SCHEMA, ITEMS_PARAMETER, answers, request_body, schema_of
 from energy_tracker.services.ingestion.model.decoding import Decoded, decode_batch, decode_lines, decode_one
@@ -28,10 +29,8 @@ from energy_tracker.services.ingestion.service import IngestionService
 
 PREFIX = "/api/v1/ingestion"
 _OFF_THE_LOOP_BYTES = 256_000
-_MAX_INT64 = 2**63 - 1
 
-Asker = Annotated[Principal, Depends(current_principal)]
-Offset = Annotated[int, Query(ge=0, le=_MAX_INT64, description="The consumer's position in `energy-usage`")]
+Offset = Annotated[int, Query(ge=0, le=MAX_ID, description="The consumer's position in `energy-usage`")]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _READING = """
@@ -61,7 +60,7 @@ class DeviceNotFound(Problem):
 
 
 def _device_id(text: Annotated[str, Path(alias="deviceId", description="A 64-bit integer")]) -> int:
-    device_id = parse_id(text, what="device")
+    device_id = parse_id(text)
     if not device_id:
         raise DeviceNotFound("A device is named by an integer from 1 to 9223372036854775807.")
     return device_id

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from energy_tracker.contracts.insight import FactBody, InsightAnswer, TipBody
 from energy_tracker.kit.openapi import problem_responses
-from energy_tracker.kit.principal import Principal
-from energy_tracker.kit.web import StrictRoute, current_principal, parse_id
+from energy_tracker.kit.parameters import Asker
+from energy_tracker.kit.web import StrictRoute, parse_id
 from energy_tracker.services.insight.model.facts import Fact
 from energy_tracker.services.insight.service.insights import (
     DEFAULT_DAYS,
@@ -30,14 +30,13 @@ Days = Annotated[
 
 
 def _user_id(text: Annotated[str, Path(alias="userId", description="A 64-bit integer")]) -> int:
-    user_id = parse_id(text, what="user")
+    user_id = parse_id(text)
     if user_id is None:
         message = f"There is no user {text[:40]!r}."
         raise UserNotFound(message)
     return user_id
 
 
-Asker = Annotated[Principal, Depends(current_principal)]
 UserId = Annotated[int, Depends(_user_id)]
 
 

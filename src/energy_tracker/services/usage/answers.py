@@ -1,16 +1,14 @@
 """How usage-service writes its answers: kWh and ISO-8601 instants on the wire, mJ and ms inside."""
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
 from typing import Final, assert_never
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.contracts.usage import Bucket, DeviceSeries, Resolution, SeriesAnswer, StoredReading, UsageDevice
+from energy_tracker.kit.cursors import CursorNotUnderstood, read_cursor, write_cursor
 from energy_tracker.kit.ids import event_id_text
 from energy_tracker.kit.instants import to_iso
-from energy_tracker.kit.problems import FieldError, InvalidRequest
 from energy_tracker.kit.quantities import MILLIJOULES_PER_KILOWATT_HOUR, millijoules_to_kwh
 from energy_tracker.services.usage.model.readings import Reading
 from energy_tracker.services.usage.model.series import Column, Measured, by_bucket, expected_ms, total_column
@@ -19,12 +17,6 @@ from energy_tracker.services.usage.ports import ReadingCursor
 _PLACE: Final = re.compile(r"(?P<time_ms>\d{1,15})\.(?P<device_id>\d{1,19})\.(?P<key>(?:[0-9a-f]{2})*)", re.ASCII)
 
 _GREATEST_ID: Final = 2**63 - 1
-
-
-class CursorNotUnderstood(InvalidRequest):
-    """The cursor is not one that a page of readings ended with."""
-
-    title = "The cursor is not understood"
 
 
 def usage_device(user_id: int, device: DirectoryDevice, column: Column) -> UsageDevice:
@@ -119,21 +111,14 @@ def stored_reading(reading: Reading, device_direction: str) -> StoredReading:
     )
 
 
-def write_cursor(reading: Reading) -> str:
-    """Return the opaque cursor of what comes behind a reading."""
-    text = f"{reading.time_ms}.{reading.device_id}.{reading.key.hex()}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+def cursor_behind(reading: Reading) -> str:
+    """Return the cursor of what comes behind a reading."""
+    return write_cursor(f"{reading.time_ms}.{reading.device_id}.{reading.key.hex()}")
 
 
-def read_cursor(cursor: str) -> ReadingCursor:
+def place_of(cursor: str) -> ReadingCursor:
     """Return the place that a cursor stands for. Raises `CursorNotUnderstood`."""
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (ValueError, binascii.Error):
-        text = ""
-    place = _PLACE.fullmatch(text)
+    place = _PLACE.fullmatch(read_cursor(cursor))
     if place is None or int(place["device_id"]) > _GREATEST_ID:
-        detail = "must be the `next` of a page before, as it was"
-        message = f"The cursor {detail}."
-        raise CursorNotUnderstood(message, errors=[FieldError("?cursor", detail)])
+        raise CursorNotUnderstood
     return ReadingCursor(int(place["time_ms"]), int(place["device_id"]), bytes.fromhex(place["key"]))

@@ -244,7 +244,7 @@ def _json(answer: msgspec.Struct) -> Response:
 
 
 def _user_id(text: str) -> int:
-    number = parse_id(text, what="user")
+    number = parse_id(text)
     if number is None:
         message = "There is no such user: an id is a 64-bit integer."
         raise UserNotFound(message)
@@ -252,7 +252,7 @@ def _user_id(text: str) -> int:
 
 
 def _device_id(text: str) -> int:
-    number = parse_id(text, what="device")
+    number = parse_id(text)
     if number is None:
         message = "The user has no such device: an id is a 64-bit integer."
         raise DeviceNotFound(message)

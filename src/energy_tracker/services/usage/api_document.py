@@ -13,7 +13,7 @@ from energy_tracker.contracts.usage import (
     SeriesAnswer,
     UsageAnswer,
 )
-from energy_tracker.kit.web import PROBLEM_JSON
+from energy_tracker.kit.gate import PROBLEM_JSON
 
 ANSWERS: Final = (UsageAnswer, SeriesAnswer, ReadingsAnswer, Explanation, LedgerAnswer, RebuildAnswer)
 

@@ -18,7 +18,7 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR, quarter_hour_start, to_iso
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem, TemporarilyUnavailable
-from energy_tracker.services.usage.answers import read_cursor, series_answer, stored_reading, usage_device, write_cursor
+from energy_tracker.services.usage.answers import cursor_behind, place_of, series_answer, stored_reading, usage_device
 from energy_tracker.services.usage.model.calendar import (
     EARLIEST_MS,
     LATEST_MS,
@@ -161,7 +161,7 @@ class QueryService:
             raise _not_acceptable("limit", f"must be from 1 to {LARGEST_PAGE}")
         start_ms, end_ms = EARLIEST_MS if from_ms is None else from_ms, LATEST_MS if to_ms is None else to_ms
         check_range(start_ms, end_ms)
-        after = None if page.cursor is None else read_cursor(page.cursor)
+        after = None if page.cursor is None else place_of(page.cursor)
         found: list[Reading] = []
         for period in home.periods(start_ms=start_ms, end_ms=end_ms):
             if not period.owned or (after is not None and period.end_ms <= after.time_ms):
@@ -179,7 +179,7 @@ class QueryService:
         directions = {device.id: device.direction for device in home.devices}
         return ReadingsAnswer(
             items=tuple(stored_reading(reading, directions[reading.device_id]) for reading in items),
-            next=write_cursor(items[-1]) if len(found) > page.limit else None,
+            next=cursor_behind(items[-1]) if len(found) > page.limit else None,
         )
 
     async def ledger(self) -> LedgerAnswer:

@@ -9,10 +9,9 @@ from energy_tracker.contracts.directory import DirectoryUser, UserChanges
 from energy_tracker.contracts.user import UserAnswer, UserBody, UserErasure, UserPage
 from energy_tracker.kit.instants import from_ms, to_iso
 from energy_tracker.kit.openapi import problem_responses
-from energy_tracker.kit.principal import Principal
+from energy_tracker.kit.parameters import AfterId, AfterVersion, Asker, SearchText, Versions
 from energy_tracker.kit.problems import FieldError, InvalidRequest
-from energy_tracker.kit.web import StrictRoute, current_principal, entity_tag, expected_version, parse_id
-from energy_tracker.kit.wire import PrintableText
+from energy_tracker.kit.web import StrictRoute, entity_tag, parse_id
 from energy_tracker.services.user.model import User, UserDraft
 from energy_tracker.services.user.service import UserNotFound, UserService
 
@@ -28,31 +27,14 @@ names the instant at which nothing is left, and `GET {PREFIX}/{{id}}/erasure` te
 
 
 def _user_id(text: Annotated[str, Path(alias="id", description="A 64-bit integer")]) -> int:
-    user_id = parse_id(text, what="user")
+    user_id = parse_id(text)
     if user_id is None:
         raise UserNotFound
     return user_id
 
 
-Cursor = Annotated[
-    str | None, Query(description="`next` of the page before", json_schema_extra={"pattern": "^[0-9]{1,18}$"})
-]
-
-
-def _after_id(cursor: Cursor = None) -> int:
-    after_id = 0 if cursor is None else parse_id(cursor, what="cursor")
-    if after_id is None:
-        raise InvalidRequest("The cursor is not one of ours.", errors=[FieldError("?cursor", "take `next` of a page")])
-    return after_id
-
-
-Asker = Annotated[Principal, Depends(current_principal)]
 UserId = Annotated[int, Depends(_user_id)]
-AfterId = Annotated[int, Depends(_after_id)]
-Versions = Annotated[frozenset[int] | None, Depends(expected_version)]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most")]
-Text = Annotated[PrintableText, Query(alias="q", max_length=200, description="Taken literally, without regard to case")]
-Version = Annotated[int, Query(ge=0, le=2**63 - 1, description="`version` of the answer before; 0 for all")]
 
 
 class UserApi:
@@ -100,7 +82,7 @@ class UserApi:
         response.headers["Location"] = f"{PREFIX}/{user.id}"
         return _tagged(user, response)
 
-    async def page(self, principal: Asker, after_id: AfterId, limit: Limit = 50, text: Text = "") -> UserPage:
+    async def page(self, principal: Asker, after_id: AfterId, limit: Limit = 50, text: SearchText = "") -> UserPage:
         """Users in order of id; `q` looks into name, surname and e-mail address."""
         page = await self._service.list_users(principal=principal, text=text, after_id=after_id, limit=limit)
         following = None if page.next_after_id is None else str(page.next_after_id)
@@ -142,7 +124,7 @@ class UserApi:
             dead_letters_expire_at=dead_letters_expire_at,
         )
 
-    async def changes(self, principal: Asker, after: Version = 0, limit: Limit = 500) -> Response:
+    async def changes(self, principal: Asker, after: AfterVersion = 0, limit: Limit = 500) -> Response:
         """For the other services: the newest state of everything that changed after a version, tombstones too.
 
         A `version` below `after` means that the users were restored from a backup: begin again at 0.
