@@ -77,10 +77,10 @@ def test_a_batch_is_its_items(items: list[bytes]) -> None:
             batch: Any = [item if isinstance(item, ReadingBody) else item.status for item in decode_batch(body)]
         except Problem as problem:
             batch = problem.status
-        if 400 in alone:
+        if any(literal in body for literal in (b"NaN", b"Infinity")):
+            assert batch in (422, 400)  # what is read first decides, where another item repeats a key
+        elif 400 in alone:
             assert batch == 400
-        elif any(literal in body for literal in (b"NaN", b"Infinity")):
-            assert batch in (422, 400)
         else:
             assert batch == alone
 
