@@ -19,6 +19,7 @@ from energy_tracker.services.usage.model.derivation import (
     refold,
     steps_of,
 )
+from energy_tracker.services.usage.model.fold import State
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading
 from energy_tracker.services.usage.model.steps import Mark, QuarterHours, Step
 
@@ -122,7 +123,8 @@ def test_folding_in_pieces_is_folding_at_once(readings: list[Reading], data: st.
     rules = DeviceRules(kind=readings[0].kind)
     whole = extend(None, readings, rules)
     head: Head | None = None
-    sums, checkpoints, steps = QuarterHours(), {}, []
+    sums, steps = QuarterHours(), list[Step]()
+    checkpoints: dict[int, State | None] = {}
     rest = readings
     while rest:
         size = data.draw(st.integers(1, len(rest)))

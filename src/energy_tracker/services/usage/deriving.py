@@ -84,21 +84,23 @@ class Deriver:
         self, readings: list[Reading], state: DeviceState, rules: DeviceRules, turn: Recorded
     ) -> list[Reading]:
         """Return what is not stored yet, in order; count repeats, and bury other content under a known identity."""
-        unique: dict[Identity, Reading] = {}
+        newest = max((head.order for head in state.heads.values()), default=None)
         late: list[Identity] = []
+        if newest is not None:
+            late = [
+                (reading.device_id, reading.time_ms, reading.key)
+                for reading in readings
+                if reading_order(reading) <= newest
+            ]
+        known = await self.store.find(late) if late else {}
+        unique: dict[Identity, Reading] = {}
         for reading in readings:
             identity = (reading.device_id, reading.time_ms, reading.key)
-            other = unique.get(identity)
-            if other is not None:
-                _settle_repeat(reading, other, turn)
-                continue
-            unique[identity] = reading
-            head = state.heads.get(stream_of(reading, rules))
-            if state.heads and (head is None or reading_order(reading) <= head.order):
-                late.append(identity)
-        if late:
-            for identity, stored in (await self.store.find(late)).items():
-                _settle_repeat(unique.pop(identity), stored, turn)
+            other = known.get(identity) or unique.get(identity)
+            if other is None:
+                unique[identity] = reading
+            else:
+                _settle_repeat(reading, other, rules, turn)
         return in_order(unique.values())
 
     async def _change(self, stream: Stream, head: Head | None, readings: list[Reading], rules: DeviceRules) -> Change:
@@ -155,8 +157,12 @@ def _fold_page(whole: dict[Stream, Change], page: Sequence[Reading], rules: Devi
         before.quarter_hours.merge(after.quarter_hours)
 
 
-def _settle_repeat(reading: Reading, stored: Reading, turn: Recorded) -> None:
-    if (reading.kind, reading.amount, reading.since_ms) == (stored.kind, stored.amount, stored.since_ms):
+def _settle_repeat(reading: Reading, stored: Reading, rules: DeviceRules, turn: Recorded) -> None:
+    if _content(reading, rules) == _content(stored, rules):
         turn.repeated += 1
     else:
         turn.dead_letters.append(dead_letter_of(reading, "other content under a known event id"))
+
+
+def _content(reading: Reading, rules: DeviceRules) -> tuple[object, ...]:
+    return (reading.kind, reading.amount, reading.since_ms, stream_of(reading, rules))
