@@ -95,7 +95,8 @@ class SqliteKnownReadings:
     def known(self, keys: Sequence[Identity]) -> set[Identity]:
         """Return which readings, by (device, time, key), are stored or parked."""
         connection = self._reader()
-        return set(find_readings(connection, keys)) | _find_parked(connection, keys)
+        parked = _find_parked(connection, keys)  # first: readings move from there to the stored ones, never back
+        return parked | set(find_readings(connection, keys))
 
     def close(self) -> None:
         """Close the connection."""
