@@ -26,7 +26,6 @@ DATABASES: Final = ("relational.db", "readings.db", "log.db")
 MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
 _PAGES_PER_STEP: Final = 4_096
-_CHUNK: Final = 1024 * 1024
 
 
 class BackupCannotBeMade(Problem):

@@ -1,4 +1,4 @@
-"""The two tasks of alert-service: one follows the episodes, one sends the mails."""
+"""The tasks of alert-service: one follows the episodes, one sends the mails, one erases what deleted users leave."""
 
 import asyncio
 import logging

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import assert_never
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from energy_tracker.kit.instants import from_ms
 from energy_tracker.services.alert.model.mails import MailKind
@@ -107,12 +107,7 @@ def kilowatt_hours(energy_kwh: float) -> str:
 def _zone(name: str | None) -> ZoneInfo:
     try:
         return ZoneInfo(name or "UTC")
-    except (
-        ValueError,
-        OSError,
-    ):  # not a zone's name (ZoneInfoNotFoundError is a KeyError, below), or a path that is none
-        return ZoneInfo("UTC")
-    except KeyError:
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # the last two: no name of a zone, or a path that is none
         return ZoneInfo("UTC")
 
 

@@ -19,8 +19,6 @@ CREATE TABLE explicit_id (
 CREATE INDEX explicit_id_age ON explicit_id (accepted_ms);
 """
 
-DIGEST_BYTES = 16
-
 COUNT = """
 UPDATE ledger SET
     received = received + ?1, accepted = accepted + ?2, duplicate = duplicate + ?3, rejected = rejected + ?4

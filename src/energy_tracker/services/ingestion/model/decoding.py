@@ -60,6 +60,12 @@ _FIELDS: dict[str, tuple[Any, str]] = {
 }
 _REQUIRED = ("deviceId", "timestamp")
 _VALUES = (b'"energyConsumed"', b'"registerKwh"', b'"powerW"')
+_OPTIONAL = (
+    (b'"since"', "since"),
+    (b'"direction"', "direction"),
+    (b'"eventId"', "event_id"),
+    (b'"channel"', "channel"),
+)
 
 
 def decode_one(body: bytes) -> ReadingBody:
@@ -179,14 +185,6 @@ def _accounts_for(body: bytes, readings: Sequence[ReadingBody]) -> bool:
         (reading.energy_consumed is not None) + (reading.register_kwh is not None) + (reading.power_w is not None) == 1
         for reading in readings
     )
-
-
-_OPTIONAL = (
-    (b'"since"', "since"),
-    (b'"direction"', "direction"),
-    (b'"eventId"', "event_id"),
-    (b'"channel"', "channel"),
-)
 
 
 def _check_count(count: int) -> None:

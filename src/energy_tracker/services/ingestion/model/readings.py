@@ -27,8 +27,8 @@ class InvalidReading(InvalidRequest):
 class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A valid reading at the door. `time_ms` is ms since 1970, rounded down.
 
-    `key` is its event key; `digest` is the key that its content alone gives: the two are equal unless the sender chose
-    the event id.
+    `key` is its event key; `digest` is the key that its content alone gives: the two are the same object (the door
+    compares by `is`) unless the sender chose the event id.
     """
 
     device_id: int

@@ -1,6 +1,6 @@
 """Readings, heads and states as rows of `readings.db`, and inserting many rows by few statements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -88,8 +88,3 @@ def read_checkpoint(boundary_ms: int, text: str) -> Checkpoint:
 def as_text(value: object) -> str:
     """Return a head, a state or rules as a column."""
     return msgspec.json.encode(value).decode()
-
-
-def placeholders(values: Iterable[object]) -> str:
-    """Return as many question marks as there are values."""
-    return ",".join("?" for _ in values)

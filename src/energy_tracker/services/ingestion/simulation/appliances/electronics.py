@@ -9,8 +9,6 @@ from energy_tracker.services.ingestion.simulation.appliances.base import Run, Us
 from energy_tracker.services.ingestion.simulation.segments import Segment, Step, Timeline
 from energy_tracker.services.ingestion.simulation.surroundings import HOUR_S, MINUTE_S, Day
 
-_DARK_FROM_S = 17.0 * HOUR_S
-
 
 @dataclass(frozen=True, slots=True)
 class SessionAppliance(UsedAppliance):
