@@ -2,6 +2,8 @@
 
 import apsw
 
+from energy_tracker.storage.releases import SchemaIsNewer
+
 SCHEMA_VERSION = 1
 
 _TABLES = """
@@ -26,10 +28,17 @@ CREATE TABLE group_offset (
 
 
 def prepare_log(connection: apsw.Connection) -> None:
-    """Make the tables in a new file, and note in it which tables these are. Raises `apsw.Error`."""
+    """Make the tables in a new file, and note in it which tables these are. Raises `SchemaIsNewer`."""
+    version = connection.pragma("user_version")
+    if version > SCHEMA_VERSION:
+        message = (
+            f"log.db has schema version {version}, this release knows {SCHEMA_VERSION}. "
+            "Start the newer release, or restore a backup from before it."
+        )
+        raise SchemaIsNewer(message)
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'record'").get is None:
         connection.execute(_TABLES)
-    if connection.pragma("user_version") == 0:
+    if version == 0:
         connection.pragma("user_version", SCHEMA_VERSION)
 
 

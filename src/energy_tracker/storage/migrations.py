@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from energy_tracker.kit.problems import Problem
+from energy_tracker.storage.releases import SchemaIsNewer
 from energy_tracker.storage.sql import create_engine, read_transaction, write_transaction
 
 if TYPE_CHECKING:
@@ -31,12 +33,11 @@ CHILD_TIMEOUT_S = 120.0
 _REVISION = re.compile(r"(\d{4})_\w+\.py", re.ASCII)
 
 
-class MigrationFailed(RuntimeError):
+class MigrationFailed(Problem):
     """The tables could not be brought to the expected state; the database is as it was. Says what the child said."""
 
-
-class SchemaIsNewer(RuntimeError):
-    """The database was written by a newer release than this one; nothing was changed."""
+    status = 500
+    title = "The tables could not be updated"
 
 
 @dataclass(frozen=True, slots=True)

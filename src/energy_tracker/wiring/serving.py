@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import json
 import os
@@ -170,7 +171,7 @@ def _bind(host: str, port: int, service: str) -> socket.socket:
     except OSError as error:
         listening.close()
         variable = f"ENERGY_TRACKER_{service.upper()}_PORT"
-        if error.errno in {98, 48, 13}:
+        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
             raise PortTaken(
                 f"Port {port} of {service}-service is in use or not allowed. Stop the program that listens there"
                 f" (`ss -ltnp 'sport = :{port}'` names it), or set {variable} to another port."

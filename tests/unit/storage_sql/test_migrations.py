@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 from tests.support.relational import relational_engine, url_of
 
-from energy_tracker.storage.migrations import MigrationFailed, SchemaIsNewer, migrate, schemas, services_behind
+from energy_tracker.storage.migrations import MigrationFailed, migrate, schemas, services_behind
+from energy_tracker.storage.releases import SchemaIsNewer
 from energy_tracker.storage.sql import create_engine, write_transaction
 
 

@@ -2,6 +2,8 @@
 
 import apsw
 
+from energy_tracker.storage.releases import SchemaIsNewer
+
 SCHEMA_VERSION = 1
 
 _TABLES = """
@@ -97,10 +99,6 @@ INSERT INTO tally VALUES (1, 0, 0, 0, 0);
 """
 
 
-class SchemaIsNewer(RuntimeError):
-    """The file was written by a newer version of the product."""
-
-
 def prepare(connection: apsw.Connection) -> None:
     """Make the tables in a new file, inside the caller's transaction. Raises `SchemaIsNewer`."""
     version = connection.pragma("user_version")
@@ -108,5 +106,8 @@ def prepare(connection: apsw.Connection) -> None:
         connection.execute(_TABLES)
         connection.pragma("user_version", SCHEMA_VERSION)
     elif version > SCHEMA_VERSION:
-        message = f"readings.db has schema version {version}; this version of the product knows {SCHEMA_VERSION}"
+        message = (
+            f"readings.db has schema version {version}, this release knows {SCHEMA_VERSION}. "
+            "Start the newer release, or restore a backup from before it."
+        )
         raise SchemaIsNewer(message)
