@@ -59,6 +59,8 @@ def test_what_rises_counts_exactly() -> None:
         pytest.param((215.7, 215.6, 215.65), 0.05, ["swap"], id="100 Wh back, and on from there"),
         pytest.param((215.7, 215.6), 0, ["held"], id="100 Wh back, at the end"),
         pytest.param((100, 99.995, 100), 0, ["jitter"], id="jitter"),
+        pytest.param((100, 99.99), 0, ["held"], id="a fall of 10 Wh is no jitter"),
+        pytest.param((10_000, 0.2, 0.3), 0.3, ["reset"], id="10 000 has five digits"),
         pytest.param((0.008, 0, 0.004), 0, ["jitter", "jitter"], id="a fall to 0 from less than 10 Wh is jitter"),
     ],
 )
@@ -207,6 +209,11 @@ def test_the_greatest_power_is_that_of_quarter_hours() -> None:
     """A kWh that appears at an instant does not make the meter one of megawatts."""
     ticks = [(second * SECOND, 9_580 + second // 3_600) for second in range(0, 4 * 3_600, 10)]
     derived = at(*ticks, (5 * HOUR, 5.0), (6 * HOUR, 6.0))
+    assert derived.odd == ["reset"]
+
+
+def test_the_end_of_a_quarter_hour_is_no_time_to_measure_a_power() -> None:
+    derived = at((QUARTER - SECOND, 9_590.0), (QUARTER, 9_591.0), (5 * HOUR, 5.0), (6 * HOUR, 6.0))
     assert derived.odd == ["reset"]
 
 
