@@ -4,13 +4,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from energy_tracker.cli.output import AsJson, Output, kwh
+from energy_tracker.cli.output import AsJson, Output, local_time
 from energy_tracker.cli.running import run
 
 if TYPE_CHECKING:
+    from energy_tracker.cli.access import Clients
     from energy_tracker.settings import Settings
 
-_COLUMNS = ("id", ">user", ">device", "rule", "state", "opened", "ended", ">kWh", ">threshold", "mailed", "message")
+_COLUMNS = ("id", ">user", "state", "opened, ended (UTC)", "mailed", "message")
+_SHOWN_ID = 8
+_WHOLE_ID = 32
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,15 +27,10 @@ def add_to(app: typer.Typer) -> None:
 
 def _row(alert: Any) -> tuple[object, ...]:
     return (
-        alert.id,
+        alert.id[:_SHOWN_ID],
         alert.user_id,
-        alert.device_id,
-        alert.rule,
         alert.state,
-        alert.opened_at,
-        alert.ended_at,
-        kwh(alert.energy_consumed),
-        kwh(alert.threshold),
+        local_time(alert.opened_at) + ("" if alert.ended_at is None else f"\n{local_time(alert.ended_at)}"),
         "yes" if alert.sent else "no",
         alert.message,
     )
@@ -56,14 +54,14 @@ def list_alerts(
             else:
                 alerts = await clients.alerts.of_user(user, states=states)
         output.document([alert.model_dump(by_alias=True, mode="json", exclude_none=True) for alert in alerts])
-        output.table(_COLUMNS, [_row(alert) for alert in alerts])
+        output.table(_COLUMNS, [_row(alert) for alert in alerts], empty="No alerts.")
 
     run(context, command, as_json=as_json)
 
 
 def acknowledge(
     context: typer.Context,
-    alert: Annotated[str, typer.Argument(help="The id of the episode.")],
+    alert: Annotated[str, typer.Argument(help="The id of the episode, or how it begins.")],
     as_json: AsJson = False,
 ) -> None:
     """Say that an episode was seen."""
@@ -72,11 +70,19 @@ def acknowledge(
         from energy_tracker.cli.access import services
 
         async with services(settings) as clients:
-            answer = await clients.alerts.acknowledge(alert)
+            answer = await clients.alerts.acknowledge(await _whole_id(clients, alert))
         output.document(answer.model_dump(by_alias=True, mode="json", exclude_none=True))
         output.table(_COLUMNS, [_row(answer)])
 
     run(context, command, as_json=as_json)
+
+
+async def _whole_id(clients: "Clients", beginning: str) -> str:
+    """Return the one id that begins so; what is given where it is not exactly one (the service says why not)."""
+    if len(beginning) >= _WHOLE_ID:
+        return beginning
+    found = [alert.id async for alert in clients.alerts.iterate() if alert.id.startswith(beginning.lower())]
+    return found[0] if len(found) == 1 else beginning
 
 
 def outbox(
@@ -93,11 +99,12 @@ def outbox(
             page = await clients.alerts.outbox(limit=limit)
         output.document(page.model_dump(by_alias=True, mode="json"))
         output.table(
-            (">id", "to", "subject", "kind", "state", ">attempts", "created", "sent", "last error"),
+            (">id", "state", "created (UTC)", "to, subject", ">tries", "last error"),
             [
-                (m.id, m.to, m.subject, m.kind, m.state, m.attempts, m.created_at, m.sent_at, m.last_error)
+                (m.id, m.state, local_time(m.created_at), f"{m.to}\n{m.subject}", m.attempts, m.last_error)
                 for m in page.items
             ],
+            empty="No mails.",
         )
 
     run(context, command, as_json=as_json)

@@ -11,7 +11,7 @@ from energy_tracker.cli.access import Clients
 from energy_tracker.cli.household import ensure_devices, send_readings
 from energy_tracker.contracts.user import UserBody
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_SECOND
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_SECOND
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.ingestion.simulation.generation import CounterMark, Simulation
 from energy_tracker.services.ingestion.simulation.households import household
@@ -24,7 +24,7 @@ PROFILE: Final = "home"
 THRESHOLD_KWH: Final = 10.0
 """The car charging is not enough for an alert; charging while the house is busy is."""
 SILENT_DEVICE: Final = "Lamps"
-SILENT_AFTER: Final = "PT3H"
+SILENT_AFTER: Final = "PT3M"
 _SAVE_EVERY_MS: Final = 60 * MS_PER_SECOND
 _TICK_S: Final = 1.0
 
@@ -97,7 +97,9 @@ class Demo:
         mark = CounterMark(state.day_start_ms, state.counted_mj) if state.counted_mj else None
         simulation = Simulation(household=chosen, seed=SEED, epoch_ms=state.epoch_ms, mark=mark)
         ids = await ensure_devices(clients, chosen, state.user_id, extra={SILENT_DEVICE: {"silentAfter": SILENT_AFTER}})
-        return cls(clients, home, clock, state, simulation, ids)
+        demo = cls(clients, home, clock, state, simulation, ids)
+        demo._save()  # before anything is sent: whatever comes, the next start is of the same home
+        return demo
 
     async def catch_up(self, progress: Progress) -> int:
         """Send what lies between the last reading sent and now; return how many readings that was."""
@@ -137,9 +139,8 @@ class Demo:
         return answer.received
 
     def _is_lost(self, reading: SimulatedReading) -> bool:
-        """Return whether a reading is one of the plug that lost contact: it is reported silent soon after the start."""
-        lost_ms = self.state.epoch_ms + HISTORY_DAYS * MS_PER_DAY - 3 * MS_PER_HOUR + MS_PER_MINUTE
-        return reading.device == SILENT_DEVICE and reading.at_ms >= lost_ms
+        """Return whether a reading is of the plug that loses contact when the history ends: an alert opens soon."""
+        return reading.device == SILENT_DEVICE and reading.at_ms >= self.state.epoch_ms + HISTORY_DAYS * MS_PER_DAY
 
     def _save(self) -> None:
         """Write down how far the demo is; a crash before that sends the same readings again, which changes nothing."""

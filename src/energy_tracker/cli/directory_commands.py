@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _Body = TypeVar("_Body", bound="BaseModel")
 
 _USER_COLUMNS = (">id", "name", "e-mail", "zone", "alerting", ">threshold kWh/h")
-_DEVICE_COLUMNS = (">id", "name", "type", "location", "kind", "direction", "max hold", ">part of")
+_DEVICE_COLUMNS = (">id", "name", "type", "location", "readings", "hold", ">part of")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,9 +57,8 @@ def _device_row(device: Any) -> tuple[object, ...]:
         device.name,
         device.type,
         device.location,
-        device.kind,
-        device.direction,
-        device.max_hold,
+        device.kind if device.direction == "import" else f"{device.kind}, {device.direction}",
+        device.max_hold if device.kind == "power" else None,
         device.parent_id,
     )
 
@@ -113,7 +112,7 @@ def list_users(
         async with services(settings) as clients:
             users = [user async for user in clients.users.iterate(text=text)]
         output.document([user.model_dump(by_alias=True) for user in users])
-        output.table(_USER_COLUMNS, [_user_row(user) for user in users])
+        output.table(_USER_COLUMNS, [_user_row(user) for user in users], empty="No users.")
 
     run(context, command, as_json=as_json)
 
@@ -198,7 +197,7 @@ def list_devices(
         async with services(settings) as clients:
             devices = [device async for device in clients.devices.iterate(user_id=user, retired=retired)]
         output.document([device.model_dump(by_alias=True, mode="json") for device in devices])
-        output.table(_DEVICE_COLUMNS, [_device_row(device) for device in devices])
+        output.table(_DEVICE_COLUMNS, [_device_row(device) for device in devices], empty="No devices.")
 
     run(context, command, as_json=as_json)
 

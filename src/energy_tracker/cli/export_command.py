@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast, get_args
 
 import typer
 
+from energy_tracker.cli.homes import UserOption, chosen_user
 from energy_tracker.cli.output import AsJson, Output
 from energy_tracker.cli.periods import FromOption, ToOption, instant_ms, period_ms
 from energy_tracker.cli.running import run
@@ -34,8 +35,8 @@ def add_to(app: typer.Typer) -> None:
 
 def export(  # noqa: PLR0913, PLR0917 - the options of the command
     context: typer.Context,
-    user: Annotated[int, typer.Option("--user", help="The id of the user.")],
     file: Annotated[str, typer.Argument(help="Where to write (.gz too), or - for standard output.")] = "-",
+    user: UserOption = None,
     device: Annotated[list[int] | None, typer.Option(help="Only this device; may be repeated.")] = None,
     start: FromOption = None,
     end: ToOption = None,
@@ -53,16 +54,16 @@ def export(  # noqa: PLR0913, PLR0917 - the options of the command
         if as_json and file == "-":
             raise typer.BadParameter("Standard output takes either the export or --json: name a file.")
         async with services(settings) as clients:
-            home = await clients.users.read(user)
-            devices = await _devices(clients, user, device or [])
+            home = await chosen_user(clients, user)
+            devices = await _devices(clients, home.id, device or [])
             rows: AsyncIterator[dict[str, object]]
             if series is not None:
                 start_ms, end_ms = period_ms(start, end, days=30, zone=home.time_zone, now=clients.clock.now())
-                rows = _series_rows(clients, user, devices, series, (start_ms, end_ms))
+                rows = _series_rows(clients, home.id, devices, series, (start_ms, end_ms))
             else:
                 start_ms = _FIRST_MS if start is None else instant_ms(start, home.time_zone, "--from")
                 end_ms = _LAST_MS if end is None else instant_ms(end, home.time_zone, "--to")
-                rows = _reading_rows(clients, user, devices, (start_ms, end_ms), plain=form == "ndjson")
+                rows = _reading_rows(clients, home.id, devices, (start_ms, end_ms), plain=form == "ndjson")
             with _written(file) as stream:
                 count = await _write(stream, rows, form)
         output.document({"rows": count, "file": file})

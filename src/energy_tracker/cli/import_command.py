@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 import typer
 
 from energy_tracker.cli import exits
+from energy_tracker.cli.homes import UserOption, chosen_user
 from energy_tracker.cli.output import AsJson, Output
 from energy_tracker.cli.running import CommandFailed, run
 
@@ -29,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
 def import_file(  # noqa: PLR0913, PLR0917 - the options of the command, as the wire contract lists them
     context: typer.Context,
     file: Annotated[str, typer.Argument(help="The CSV file (.gz too), or - for standard input.")],
-    user: Annotated[int, typer.Option("--user", help="The id of the user (the home) that the devices belong to.")],
+    user: UserOption = None,
     kind: Annotated[str | None, typer.Option(help="interval (kWh each), register (a counter) or power (W).")] = None,
     time: Annotated[str | None, typer.Option(help="The column of the time: its name, or its position from 1.")] = None,
     value: Annotated[list[str] | None, typer.Option(help="The column of the value; repeat it for several.")] = None,
@@ -104,7 +105,7 @@ async def _import(  # noqa: PLR0913 - what the command was given, passed on once
     output: Output,
     stream: BinaryIO,
     stem: str,
-    user_id: int,
+    user_id: int | None,
     options: dict[str, Any],
     *,
     yes: bool,
@@ -119,7 +120,7 @@ async def _import(  # noqa: PLR0913 - what the command was given, passed on once
     declared = _declared(options)
     source = open_source(stream, encoding=declared.encoding)
     async with services(settings) as clients:
-        user = await clients.users.read(user_id)
+        user = await chosen_user(clients, user_id)
         batches: Iterator[RowBatch]
         if exported.is_export(source.head):
             output.note("The file is an export of readings: it says itself what every row is.")
@@ -132,7 +133,7 @@ async def _import(  # noqa: PLR0913 - what the command was given, passed on once
             _ask(output, list(read_rows(source.head, plan)), assumed=bool(plan.assumptions), yes=yes)
             batches = read_rows(source.lines, plan)
         with _progress(output) as progress:
-            importer = Importer(clients, user_id, max_hold=options["max_hold"], progress=progress)
+            importer = Importer(clients, user.id, max_hold=options["max_hold"], progress=progress)
             result = await importer.run(batches)
     _report(output, result, findings)
 

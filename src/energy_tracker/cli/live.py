@@ -77,7 +77,7 @@ class Rate:
         """Return the rate in words, having taken note of how many there are now."""
         last_s, last = self.seen[-1] if self.seen else (now_s, accepted)
         self.seen.append((now_s, accepted))
-        while now_s - self.seen[0][0] > _RATE_WINDOW_S:
+        while len(self.seen) > 1 and now_s - self.seen[1][0] >= _RATE_WINDOW_S:
             self.seen.popleft()
         per_s = (accepted - last) / (now_s - last_s) if now_s > last_s else 0.0
         if per_s >= _BUSY_PER_S:
@@ -212,7 +212,8 @@ def rendered(snapshot: Snapshot, heading: Heading) -> "RenderableType":
         figures,
         "",
         *([Text(news, style="yellow")] if news else []),
-        Text(f"Ask in another terminal: {heading.example}   Ctrl-C stops it.", style="dim"),
+        Text(f"Ask in another terminal: {heading.example}", style="dim"),
+        Text("Ctrl-C stops it.", style="dim"),
     )
 
 

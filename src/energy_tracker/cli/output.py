@@ -5,7 +5,9 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -40,16 +42,28 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-        """Print a table for a person. A column whose name begins with `>` holds figures and is set to the right."""
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, empty: str = ""
+    ) -> None:
+        """Print a table for a person; without rows the sentence `empty`, if given.
+
+        A column whose name begins with `>` holds figures and is set to the right.
+        """
         if self.as_json:
+            return
+        rows = list(rows)
+        if empty and not rows:
+            self.line(empty)
             return
         from rich.table import Table
         from rich.text import Text
 
         table = Table(title=None if title is None else Text(inert(title)), title_justify="left", box=None)
         for column in columns:
-            table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+            if column.startswith(">"):
+                table.add_column(column[1:], justify="right", no_wrap=True)
+            else:
+                table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(Text(NOTHING if cell is None else inert(cell)) for cell in row))
         self.console().print(table)
@@ -80,6 +94,12 @@ class Output:
     def is_terminal(self) -> bool:
         """Whether a person watches standard error, where progress and questions are shown."""
         return sys.stderr.isatty() and sys.stdin.isatty()
+
+
+def local_time(moment: datetime | str, zone: str = "UTC") -> str:
+    """Return an instant on a zone's clock, to the minute; seconds only where there are some."""
+    local = (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(ZoneInfo(zone))
+    return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
 
 
 def kwh(energy_kwh: float | None) -> str | None:

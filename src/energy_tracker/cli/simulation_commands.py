@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 import typer
 
 from energy_tracker.cli import exits
+from energy_tracker.cli.homes import UserOption, chosen_user
 from energy_tracker.cli.output import AsJson, Output, kwh
 from energy_tracker.cli.periods import FromOption, ToOption, period_ms
 from energy_tracker.cli.running import CommandFailed, run
@@ -156,7 +157,7 @@ def _hour_start(at_ms: int) -> int:
 def score(
     context: typer.Context,
     truth: Annotated[Path, typer.Argument(help="The truth that `simulate` wrote.")],
-    user: Annotated[int, typer.Option("--user", help="The user whose figures are compared with it.")],
+    user: UserOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare every hour of every device with the truth; fails where one is not right."""
@@ -178,10 +179,11 @@ def score(
         known = replace(known, rows=tuple(row for row in known.rows if row.start_ms < to_ms))
         measured: list[MeasuredBucket] = []
         async with services(settings) as clients:
+            home = await chosen_user(clients, user)
             for first_ms in range(from_ms, to_ms, _MS_PER_CHUNK):
                 last_ms = min(first_ms + _MS_PER_CHUNK, to_ms)
                 measured += measured_buckets(
-                    await clients.usage.series(user, start_ms=first_ms, end_ms=last_ms, resolution="hour")
+                    await clients.usage.series(home.id, start_ms=first_ms, end_ms=last_ms, resolution="hour")
                 )
         _report_score(output, judge(known, measured))
 

@@ -10,7 +10,7 @@ from tests.support.homes import NOW, Home, Profile, device, facts_of, find_all, 
 from energy_tracker.contracts.usage import Bucket
 from energy_tracker.services.insight.model.advice import Purpose
 from energy_tracker.services.insight.model.facts import Fact, Finding, FindingKind, Role, Unit, make_fact
-from energy_tracker.services.insight.model.hours import build_home_table
+from energy_tracker.services.insight.model.hours import Hour, Series, build_home_table
 from energy_tracker.services.insight.service.insights import window
 
 DAYS = 35
@@ -319,3 +319,12 @@ def test_instants_in_utc_and_with_an_offset_mean_the_same_hours():
     )
     assert build_home_table(wire, home.devices, home.zone, end=end) == table_of(home)
     assert len({hour.start for hour in table_of(home).total.hours}) == len(answer.total)
+
+
+def test_panels_are_not_called_poorly_measured():
+    first = datetime(2026, 6, 1, tzinfo=UTC)
+    hours = [first + timedelta(hours=number) for number in range(72)]
+    panels = Series(tuple(Hour(start, None, 0.5, 1.0) for start in hours))
+    assert panels.only_sends_out
+    assert not Series(tuple(Hour(start, 0.1, 0.5, 1.0) for start in hours)).only_sends_out
+    assert not Series(tuple(Hour(start, None, None, 0.0) for start in hours)).only_sends_out

@@ -118,6 +118,12 @@ class Series:
         """Whether it was read for the first time within the hour that is not over yet."""
         return self.coverage == 0 and self.running is not None and self.running.import_kwh is not None
 
+    @property
+    def only_sends_out(self) -> bool:
+        """Whether it gives energy and draws none, as panels do: what it draws is not measured, and need not be."""
+        sent = any(hour.export_kwh is not None for hour in self.hours)
+        return sent and all(hour.import_kwh is None for hour in self.hours)
+
     @cached_property
     def is_judgeable(self) -> bool:
         """Whether enough was measured to say anything about it."""

@@ -13,7 +13,8 @@ def poorly_measured(table: HomeTable) -> list[Finding]:
     if table.total.coverage > 0 and not table.total.is_judgeable:
         found.append(_withheld(table, table.total, None))
     known = [device for device in table.devices if not device.is_retired and not device.series.is_new]
-    withheld = [device for device in known if not device.series.is_judgeable]
+    drawing = [device for device in known if not device.series.only_sends_out]
+    withheld = [device for device in drawing if not device.series.is_judgeable]
     found.extend(_withheld(table, device.series, device.id) for device in withheld[:MAX_NAMED])
     return found
 
