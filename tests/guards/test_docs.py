@@ -46,6 +46,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
+def test_the_index_leads_to_every_page() -> None:
+    docs = ROOT / "docs"
+    linked = {target.partition("#")[0] for target in LINK.findall((docs / "index.md").read_text(encoding="utf-8"))}
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    assert pages - linked <= {"index.md"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_setting_that_is_mentioned_exists(page: Path) -> None:
     known = {variable.name for variable in variables_of(Settings)}
