@@ -10,11 +10,12 @@ import pytest
 from energy_tracker.eventlog.dead_letter import (
     DeadLetterNotFound,
     dead_letter,
+    is_replayed,
     list_dead_letters,
     replay_dead_letters,
 )
 from energy_tracker.eventlog.memory import MemoryEventLog
-from energy_tracker.eventlog.port import DEAD_LETTER_RETENTION_MS, READINGS_PER_BATCH, RETENTION_MS, EventLog, Message
+from energy_tracker.eventlog.port import READINGS_PER_BATCH, EventLog, Message, Retention
 from energy_tracker.eventlog.sqlite import SqliteEventLog
 from energy_tracker.eventlog.sqlite_schema import prepare_log
 from energy_tracker.kit.clock import SystemClock
@@ -120,7 +121,7 @@ async def test_records_expire_once_old_and_committed_by_every_group(log: EventLo
     start_ms = clock.ms
     async with aclosing(log.consume("t", group="g", limit=1)) as batches:
         await (await anext(batches)).commit()
-    clock.ms += RETENTION_MS + 1
+    clock.ms += Retention().log_ms + 1
     await log.append("t", messages(b"new"))
     assert await log.expire(now_ms=clock.ms) == 0  # the group "h" has not read anything
     async with aclosing(log.consume("t", group="h", limit=1)) as batches:
@@ -128,13 +129,13 @@ async def test_records_expire_once_old_and_committed_by_every_group(log: EventLo
     assert await log.expire(now_ms=clock.ms) == 1
     assert [r.value for r in await log.read("t")] == [b"unread", b"new"]
     assert [r.value for r in await log.read("t.dlt")] == [b"dead"]
-    assert await log.expire(now_ms=start_ms + DEAD_LETTER_RETENTION_MS + 1) == 1
+    assert await log.expire(now_ms=start_ms + Retention().dead_letters_ms + 1) == 1
 
 
 async def test_offsets_are_never_used_again(log: EventLog, clock: SettableClock) -> None:
     await log.append("x", messages(b"1", b"2"))
     before = (await log.read("x"))[-1].offset
-    clock.ms += RETENTION_MS + 1
+    clock.ms += Retention().log_ms + 1
     assert await log.expire(now_ms=clock.ms) == 2
     await log.append("x", messages(b"3"))
     assert (await log.read("x"))[0].offset > before
@@ -152,4 +153,7 @@ async def test_dead_letters_are_listed_and_replayed(log: EventLog, clock: Settab
         await replay_dead_letters(log, "t", offsets=[letters[0].offset, 999])
     assert await replay_dead_letters(log, "t", offsets=[letters[0].offset]) == 1
     again = (await log.read("t"))[-1]
-    assert (again.key, again.value, again.headers) == ("7", b"poison", {"trace": "x"})
+    assert (again.key, again.value, again.headers["trace"], again.readings) == ("7", b"poison", "x", 0)
+    assert (is_replayed(again), is_replayed(record)) == (True, False)
+    await log.append("t.dlt", [dead_letter(again, reason="not JSON", now_ms=clock.ms + 9, readings=2)])
+    assert not is_replayed((await log.read("t.dlt"))[-1])

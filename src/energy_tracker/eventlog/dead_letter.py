@@ -12,7 +12,8 @@ _TOPIC = "dead-letter-topic"
 _PARTITION = "dead-letter-partition"
 _OFFSET = "dead-letter-offset"
 _TIME = "dead-letter-time-ms"
-_OWN = frozenset({_REASON, _TOPIC, _PARTITION, _OFFSET, _TIME})
+_REPLAYED = "dead-letter-replayed"
+_OWN = frozenset({_REASON, _TOPIC, _PARTITION, _OFFSET, _TIME, _REPLAYED})
 _REASON_LIMIT = 500
 _PAGE = 1_000
 
@@ -80,6 +81,8 @@ async def replay_dead_letters(log: EventLog, topic: str, *, offsets: Collection[
     """Append the original bytes of these dead letters to their topic again; return how many.
 
     The dead letters stay listed until they expire: replaying twice is harmless, since readings have an identity.
+    What is replayed is marked (`is_replayed`) and holds 0 readings for the ledger: they stay dead letters until their
+    consumer has taken them.
     Raises `DeadLetterNotFound` (nothing is replayed then) and what `EventLog.append` raises.
     """
     if not offsets:
@@ -96,10 +99,15 @@ async def replay_dead_letters(log: EventLog, topic: str, *, offsets: Collection[
         for record in records:
             if record.offset in wanted:
                 kept = {name: text for name, text in record.headers.items() if name not in _OWN}
-                found[record.offset] = Message(record.key, record.value, kept, record.readings)
+                found[record.offset] = Message(record.key, record.value, kept | {_REPLAYED: str(record.offset)}, 0)
         after = records[-1].offset
     await log.append(topic, [found[offset] for offset in sorted(found)])
     return len(found)
+
+
+def is_replayed(record: Record) -> bool:
+    """Tell whether a record was a dead letter: its readings are counted already."""
+    return _REPLAYED in record.headers
 
 
 def _integer(text: str | None, otherwise: int) -> int:

@@ -35,6 +35,7 @@ def test_an_interval_of_exactly_an_hour_is_measured_and_a_longer_one_estimated()
     assert sum(estimated for _, estimated, _ in hour.quarters.values()) == 0
     assert sum(estimated for _, estimated, _ in longer.quarters.values()) == KWH
     assert len(longer.quarters) == 5
+    assert [one.steps[0].estimated for one in (hour, longer)] == [False, True]
 
 
 def test_an_uneven_split_loses_nothing() -> None:
@@ -64,8 +65,9 @@ def test_an_interval_within_what_is_covered_covers_nothing() -> None:
 
 
 def test_intervals_that_end_together_share_the_time_before_them() -> None:
-    derived = derive([interval(0, 0.0, since=-QUARTER), interval(QUARTER, 0.1), interval(QUARTER, 0.2)])
-    assert derived.quarters[0] == (round(0.3 * KWH), 0, QUARTER)
+    derived = derive([interval(0, 0.0, since=-QUARTER), interval(2 * QUARTER, 0.1), interval(2 * QUARTER, 0.3)])
+    half = (round(0.2 * KWH), 0, QUARTER)
+    assert (derived.quarters[0], derived.quarters[QUARTER]) == (half, half)
     assert derived.odd == []
 
 
@@ -125,6 +127,7 @@ def test_powers_of_one_millisecond_the_last_in_order_holds() -> None:
     first, second = sorted([reading("power", 0, 100.0), reading("power", 0, 300.0)], key=lambda one: one.key)
     derived = derive([first, second, reading("power", MINUTE, 0.0)])
     assert derived.mj == round(second.amount * MINUTE)
+    assert derived.marks == ["plain", "hold"]
     assert first.key < second.key
 
 

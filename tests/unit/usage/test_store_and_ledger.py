@@ -1,6 +1,7 @@
 """Recording through the real store: rules that change, late devices, explanations, and counts that stay exact."""
 
 import asyncio
+import dataclasses
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from tests.support.energy import DAY, HOUR, KWH, MINUTE, QUARTER, T0_MS, reading
 from tests.support.usage import KnownHomes, Usage, dump, usage_on
 
 from energy_tracker.contracts.directory import Assignment, DirectoryDevice, DirectoryUser
-from energy_tracker.eventlog.port import Record
+from energy_tracker.eventlog.dead_letter import replay_dead_letters
+from energy_tracker.eventlog.memory import MemoryEventLog
+from energy_tracker.eventlog.port import Message, Record
 from energy_tracker.kit.principal import LOCAL
 from energy_tracker.services.usage.explain import ExplainService
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
@@ -176,6 +179,30 @@ def test_one_identity_on_two_channels_is_a_conflict_and_stops_nothing() -> None:
         assert await holdings(usage) == (2, 1, 0, 0)
 
     using(homes, scenario)
+
+
+async def test_a_dead_letter_that_is_replayed_leaves_the_dead_letters(tmp_path: Path) -> None:
+    homes, log = KnownHomes(), MemoryEventLog(clock=VirtualClock())
+    async with usage_on(tmp_path, homes, VirtualClock()) as usage:
+        await usage.record([*registers(5, 6), reading("power", 0, -1.0)])
+        usage.service.patience_ms = -1
+        await usage.service.check(caught_up=False)
+        assert await holdings(usage) == (0, 3, 0, 0)
+        for _, news in await usage.store.outgoing(limit=10):
+            await log.append(news.topic, [Message(news.key, news.value, news.headers, news.readings)])
+        homes.add(replace(PLUG, kind="register"))
+        for _ in range(2):
+            assert await replay_dead_letters(log, "energy-usage", offsets=[1, 2, 3]) == 3
+            records = await log.read("energy-usage", after=0, limit=10)
+            assert sum(record.readings for record in records) == 0
+            usage.offset += len(records)
+            moved = [replace_offset(record, usage.offset - len(records) + n + 1) for n, record in enumerate(records)]
+            await usage.service.record_readings(records=moved)
+            assert await holdings(usage) == (2, 1, 0, 0)
+
+
+def replace_offset(record: Record, offset: int) -> Record:
+    return dataclasses.replace(record, offset=offset)
 
 
 GOOD = {"deviceId": 1, "timestamp": "2026-06-01T00:00:00Z", "powerW": 60}

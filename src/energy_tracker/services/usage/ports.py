@@ -149,6 +149,8 @@ class Recorded:
     released: list[int] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     repeated: int = 0
+    revived: int = 0
+    """Readings that were counted as dead letters before and are counted otherwise by this turn."""
     episodes: list[Episode] = field(default_factory=list)
     forgotten_users: set[int] = field(default_factory=set)
     outgoing: list[Outgoing] = field(default_factory=list)

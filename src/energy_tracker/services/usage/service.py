@@ -5,9 +5,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.contracts.usage import RebuildAnswer
+from energy_tracker.eventlog.dead_letter import is_replayed
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY
@@ -55,17 +57,27 @@ class UsageService:
             position = await self._position()
             if records[-1].offset <= position:
                 return 0
-            turn = Recorded(position=records[-1].offset)
-            readings: list[Reading] = []
-            for record in records:
-                if record.offset <= position:
-                    continue
-                good, dead = decode_record(record)
-                readings += good
-                turn.dead_letters += dead
-            await self._take(readings, turn, offset=records[-1].offset)
-            await self._commit(turn)
-            return len(turn.readings)
+            waiting = [record for record in records if record.offset > position]
+            stored = 0
+            for replayed, together in groupby(waiting, key=is_replayed):
+                stored += await self._record_alike(list(together), replayed=replayed)
+            return stored
+
+    async def _record_alike(self, records: Sequence[Record], *, replayed: bool) -> int:
+        """Store the readings of records that all are, or all are not, replayed dead letters."""
+        turn = Recorded(position=records[-1].offset)
+        readings: list[Reading] = []
+        for record in records:
+            good, dead = decode_record(record)
+            readings += good
+            turn.dead_letters += dead
+        await self._take(readings, turn, offset=records[-1].offset)
+        if replayed:
+            # They were counted when they came first: only what is no dead letter any more changes the ledger.
+            dead_again = sum(letter.readings for letter in turn.dead_letters)
+            turn.revived, turn.repeated = len(turn.readings) + len(turn.parked) + dead_again, 0
+        await self._commit(turn)
+        return len(turn.readings)
 
     async def follow_registry(self, *, device_ids: Collection[int] | None = None) -> None:
         """Act on what the registry says now of some devices, or of all that there are.

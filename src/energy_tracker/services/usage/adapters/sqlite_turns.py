@@ -124,7 +124,7 @@ def _write_episodes(connection: apsw.Connection, recorded: Recorded) -> None:
 
 
 def _write_tally(connection: apsw.Connection, recorded: Recorded) -> None:
-    dead = sum(letter.readings for letter in recorded.dead_letters)
+    dead = sum(letter.readings for letter in recorded.dead_letters) - recorded.revived
     connection.execute(
         "UPDATE tally SET position = coalesce(?, position), stored = stored + ?,"
         " dead_lettered = dead_lettered + ?, repeated = repeated + ?",
