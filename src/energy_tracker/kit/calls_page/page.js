@@ -32,7 +32,8 @@ function typeOf(given, api) {
 function limitsOf(given, api) {
   const schema = resolved(given, api);
   const words = { minimum: "from", exclusiveMinimum: "above", maximum: "to", exclusiveMaximum: "below", minLength: "characters from", maxLength: "characters to", minItems: "items from", maxItems: "items to", default: "otherwise" };
-  const found = Object.entries(words).filter(([key]) => schema[key] !== undefined && schema[key] !== null);
+  const stated = (limit) => limit !== undefined && limit !== null && !(Math.abs(limit) > Number.MAX_SAFE_INTEGER);
+  const found = Object.entries(words).filter(([key]) => stated(schema[key]));
   return found.map(([key, word]) => `${word} ${JSON.stringify(schema[key])}`).join(", ");
 }
 
@@ -63,13 +64,13 @@ function named(name, needed) {
   return make("span", needed ? { class: "needed" } : {}, name);
 }
 
-function fields(schema, api) {
+function fields(schema, api, asked = true) {
   const found = resolved(schema, api);
   const object = found.type === "array" ? resolved(found.items, api) : found;
   const members = Object.entries(object.properties ?? {});
   if (!members.length) return [make("p", {}, typeOf(schema, api))];
   const rows = members.map(([name, member]) => [
-    named(name, (object.required ?? []).includes(name)),
+    named(name, asked && (object.required ?? []).includes(name)),
     typeOf(member, api),
     [resolved(member, api).description ?? member.description ?? "", limitsOf(member, api)].filter(Boolean).join("; "),
   ]);
@@ -134,7 +135,7 @@ function opened(method, path, call, api) {
   if (media.length) inside.append(make("h3", {}, `Body, ${media.map(([type]) => type).join(" or ")}`), ...fields(media[0][1].schema, api));
   const good = Object.entries(call.responses ?? {}).find(([status]) => status.startsWith("2"))?.[1];
   const schema = Object.values(good?.content ?? {})[0]?.schema;
-  if (schema && Object.keys(schema).length) inside.append(make("h3", {}, "Answer"), ...fields(schema, api));
+  if (schema && Object.keys(schema).length) inside.append(make("h3", {}, "Answer"), ...fields(schema, api, false));
   inside.append(make("h3", {}, "Statuses"), answers(call, api), make("h3", {}, "Try it"), tryIt(method, path, call, api));
   return inside;
 }

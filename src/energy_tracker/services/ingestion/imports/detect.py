@@ -76,11 +76,7 @@ class _Detection:
 
     def plan(self) -> ImportPlan:
         table, declared = self._table, self._declared
-        name = SEPARATOR_NAMES.get(table.separator, table.separator)
-        self._found("separator", name, "detected" if declared.separator is None else "declared")
-        if table.preamble_lines:
-            self._found("above the table", f"{table.preamble_lines} lines, not read", "detected")
-        self._found("header", "yes" if table.has_header else "no: columns are named by position", "detected")
+        self._shape()
         time_index = self._time_column()
         clock_index = self._time_of_day_column(time_index)
         texts = self._time_texts(time_index, clock_index)
@@ -115,6 +111,14 @@ class _Detection:
             preamble_lines=table.preamble_lines,
             time_of_day_index=roles.time_of_day,
         )
+
+    def _shape(self) -> None:
+        table = self._table
+        name = SEPARATOR_NAMES.get(table.separator, table.separator)
+        self._found("separator", name, "detected" if self._declared.separator is None else "declared")
+        if table.preamble_lines:
+            self._found("above the table", f"{table.preamble_lines} lines, not read", "detected")
+        self._found("header", "yes" if table.has_header else "no: columns are named by position", "detected")
 
     def _found(self, what: str, value: str, how: How, note: str = "") -> None:
         self._findings.append(Finding(what, value, how, note))
