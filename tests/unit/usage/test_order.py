@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.support.clock import VirtualClock
 from tests.support.usage import KnownHomes, dump, usage_on
 
@@ -46,11 +47,21 @@ def one_reading(draw: st.DrawFn) -> Reading:
     return Reading(device_id, time_ms, key, kind, amount, direction, since, 0, draw(st.sampled_from(["", "", "", "b"])))
 
 
-async def record_all(folder: Path, batches: list[list[Reading]], restarts: frozenset[int]) -> None:
+def other_rules() -> KnownHomes:
+    """The same home; what its devices are, how long they hold and what they can draw has changed."""
+    homes = known_homes()
+    for device in homes.devices():
+        homes.add(replace(device, direction="export", max_hold_ms=7_000, rated_power_w=900.0, kind="register"))
+    return homes
+
+
+async def record_all(
+    folder: Path, batches: list[list[Reading]], restarts: frozenset[int], homes: KnownHomes | None = None
+) -> None:
     clock = VirtualClock()
     waiting = list(enumerate(batches))
     while True:
-        async with usage_on(folder, known_homes(), clock) as usage:
+        async with usage_on(folder, homes or known_homes(), clock) as usage:
             while waiting:
                 number, batch = waiting.pop(0)
                 await usage.record(batch)
@@ -66,7 +77,13 @@ async def rebuilt(folder: Path) -> dict[str, list[tuple[object, ...]]]:
     return dump(folder)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+async def under_other_rules(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+    async with usage_on(folder, other_rules(), VirtualClock()) as usage:
+        await usage.service.follow_registry()
+    return dump(folder)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_any_order_gives_the_same_store(data: st.DataObject) -> None:
     readings = data.draw(
@@ -86,5 +103,8 @@ def test_any_order_gives_the_same_store(data: st.DataObject) -> None:
             expected = dump(Path(one))
             assert dump(Path(other)) == expected
             assert await rebuilt(Path(other)) == expected
+            with tempfile.TemporaryDirectory() as third:
+                await record_all(Path(third), [in_order], frozenset(), other_rules())
+                assert await under_other_rules(Path(other)) == dump(Path(third))
 
     asyncio.run(scenario())
