@@ -186,7 +186,7 @@ def test_a_checkpoint_is_the_state_of_the_fold_there(readings: list[Reading]) ->
         behind = [one for one in readings if one.time_ms >= boundary]
         expected = extend(None, before, rules).head.state if before else None
         assert state == expected
-        assert boundary % DAY == 0
+        assert boundary % HOUR == 0
         assert behind
         rest = list(steps_of(behind, state, rules.kind, rules))
         assert sum(step.energy_mj for step in rest) <= derive(readings).mj

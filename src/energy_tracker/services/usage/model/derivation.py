@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from energy_tracker.kit.instants import MS_PER_DAY
+from energy_tracker.kit.instants import MS_PER_HOUR
 from energy_tracker.services.usage.model.fold import State, advance, tail
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading, counted_kind
 from energy_tracker.services.usage.model.steps import QuarterHours, Step
@@ -32,7 +32,7 @@ class Head(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Checkpoint(NamedTuple):
-    """The state after all readings before `boundary_ms` (the start of a UTC day that has readings)."""
+    """The state after all readings before `boundary_ms` (the start of a UTC hour that has readings)."""
 
     boundary_ms: int
     state: State | None
@@ -73,14 +73,14 @@ def extend(head: Head | None, readings: Sequence[Reading], rules: DeviceRules) -
         raise KindHasChanged
     state = head.state if head else None
     before = state
-    day = head.last_ms // MS_PER_DAY if head else None
+    hour = head.last_ms // MS_PER_HOUR if head else None
     last = readings[-1]
     change = Change(Head(last.time_ms, last.key, present, None))
     quarter_hours, settled = change.quarter_hours, change.steps
     for reading in readings:
-        if reading.time_ms // MS_PER_DAY != day:
-            day = reading.time_ms // MS_PER_DAY
-            change.checkpoints[day * MS_PER_DAY] = state
+        if reading.time_ms // MS_PER_HOUR != hour:
+            hour = reading.time_ms // MS_PER_HOUR
+            change.checkpoints[hour * MS_PER_HOUR] = state
         if reading.kind == kind:
             state, steps = advance(state, reading, rules)
             settled.extend(steps)
@@ -138,7 +138,7 @@ class _TwoFolds:
     checkpoints: dict[int, State | None] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     taken_back: list[Step] = field(default_factory=list)
-    day: int | None = None
+    hour: int | None = None
 
     def __post_init__(self) -> None:
         self.new_state = self.old_state
@@ -146,7 +146,7 @@ class _TwoFolds:
     def take_stored(self, reading: Reading) -> None:
         """Take a reading that both folds have."""
         if reading.kind == self.kind:
-            self._mark_day(reading)
+            self._mark_hour(reading)
             self.old_state, steps = advance(self.old_state, reading, self.rules)
             self.taken_back.extend(steps)
             for step in steps:
@@ -155,18 +155,18 @@ class _TwoFolds:
 
     def take_new(self, reading: Reading) -> None:
         """Take a reading that only the new fold has."""
-        self._mark_day(reading)
+        self._mark_hour(reading)
         if reading.kind == self.kind:
             self.new_state, steps = advance(self.new_state, reading, self.rules)
             self.steps.extend(steps)
             for step in steps:
                 self.quarter_hours.add(step)
 
-    def _mark_day(self, reading: Reading) -> None:
-        day = reading.time_ms // MS_PER_DAY
-        if day != self.day:
-            self.day = day
-            self.checkpoints[day * MS_PER_DAY] = self.new_state
+    def _mark_hour(self, reading: Reading) -> None:
+        hour = reading.time_ms // MS_PER_HOUR
+        if hour != self.hour:
+            self.hour = hour
+            self.checkpoints[hour * MS_PER_HOUR] = self.new_state
 
     def agree(self) -> bool:
         """Whether both folds go on alike from here."""
