@@ -22,7 +22,7 @@ from energy_tracker.services.ingestion.model.admission import Refusal
 from energy_tracker.services.ingestion.ports import SimulationAlreadyRunning, SimulationNotRunning
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
-from energy_tracker.wiring.ingestion import ingestion_service
+from energy_tracker.wiring.ingestion import IngestionOptions, ingestion_service
 
 NOW_MS = 1_780_000_000_000  # 2026-05-28T20:26:40Z
 
@@ -113,7 +113,7 @@ async def ingestion(
             directory=FixedDirectory(refused),
             clock=clock,
             simulation=SwitchedSimulation(),
-            queue_limit=queue_limit,
+            options=IngestionOptions(queue_limit=queue_limit),
         )
         app = await stack.enter_async_context(service)
         transport = httpx.ASGITransport(app)

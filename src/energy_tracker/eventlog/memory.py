@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from energy_tracker.contracts.topics import DEAD_LETTER_SUFFIX
 from energy_tracker.eventlog.arrivals import Arrivals
 from energy_tracker.eventlog.port import (
-    DEAD_LETTER_RETENTION_MS,
     READINGS_PER_BATCH,
-    RETENTION_MS,
     Batch,
     Message,
     Record,
+    Retention,
 )
 from energy_tracker.kit.clock import Clock
 
@@ -32,8 +31,15 @@ class _MemoryBatch:
 class MemoryEventLog:
     """An `EventLog` of lists. `groups` names the consumer groups that a topic waits for before its records expire."""
 
-    def __init__(self, *, clock: Clock, groups: Mapping[str, Collection[str]] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        groups: Mapping[str, Collection[str]] | None = None,
+        retention: Retention | None = None,
+    ) -> None:
         self._clock = clock
+        self._retention = retention or Retention()
         self._groups = dict(groups or {})
         self._records: defaultdict[str, list[Record]] = defaultdict(list)
         self._committed: dict[tuple[str, str], int] = {}
@@ -95,9 +101,9 @@ class MemoryEventLog:
         dropped = 0
         for topic, records in self._records.items():
             if topic.endswith(DEAD_LETTER_SUFFIX):
-                horizon_ms, floor = now_ms - DEAD_LETTER_RETENTION_MS, self._next_offset
+                horizon_ms, floor = now_ms - self._retention.dead_letters_ms, self._next_offset
             else:
-                horizon_ms, floor = now_ms - RETENTION_MS, self._floor(topic)
+                horizon_ms, floor = now_ms - self._retention.log_ms, self._floor(topic)
             kept = [record for record in records if record.appended_ms >= horizon_ms or record.offset > floor]
             dropped += len(records) - len(kept)
             records[:] = kept

@@ -7,10 +7,16 @@ from typing import Protocol
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import TemporarilyUnavailable
 
-RETENTION_MS = 7 * MS_PER_DAY
-DEAD_LETTER_RETENTION_MS = 30 * MS_PER_DAY
 READINGS_PER_BATCH = 5_000
 """The most readings in one batch, unless a single record packs more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long records are kept in ms: those of a topic once all its groups have committed them, and dead letters."""
+
+    log_ms: int = 7 * MS_PER_DAY
+    dead_letters_ms: int = 30 * MS_PER_DAY
 
 
 class LogUnavailable(TemporarilyUnavailable):
@@ -87,6 +93,6 @@ class EventLog(Protocol):
     async def expire(self, *, now_ms: int) -> int:
         """Drop what is past its time; return how many records that were.
 
-        Records go `RETENTION_MS` after they were appended once every group of their topic has committed them, dead
-        letters `DEAD_LETTER_RETENTION_MS` after. Offsets are never used again.
+        Records go `Retention.log_ms` after they were appended once every group of their topic has committed them, dead
+        letters `Retention.dead_letters_ms` after. Offsets are never used again.
         """

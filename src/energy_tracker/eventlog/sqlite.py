@@ -13,13 +13,12 @@ from energy_tracker.contracts.topics import DEAD_LETTER_SUFFIX
 from energy_tracker.eventlog import sqlite_schema as sql
 from energy_tracker.eventlog.arrivals import Arrivals
 from energy_tracker.eventlog.port import (
-    DEAD_LETTER_RETENTION_MS,
     READINGS_PER_BATCH,
-    RETENTION_MS,
     Batch,
     LogUnavailable,
     Message,
     Record,
+    Retention,
 )
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.problems import TemporarilyUnavailable
@@ -58,12 +57,14 @@ class SqliteEventLog:
         clock: Clock,
         committed: Mapping[tuple[str, str], int],
         groups: Mapping[str, Collection[str]],
+        retention: Retention,
     ) -> None:
         self._writer = writer
         self._readers = readers
         self._clock = clock
         self._committed = dict(committed)
         self._groups = dict(groups)
+        self._retention = retention
         self._arrivals = Arrivals()
         self._loop = asyncio.get_running_loop()
 
@@ -75,9 +76,12 @@ class SqliteEventLog:
         *,
         clock: Clock,
         groups: Mapping[str, Collection[str]] | None = None,
+        retention: Retention | None = None,
     ) -> "SqliteEventLog":
         """Read the groups' offsets from a file that was made with `prepare_log`. Raises `TemporarilyUnavailable`."""
-        return cls(writer, readers, clock=clock, committed=await readers.run(_load_committed), groups=groups or {})
+        committed = await readers.run(_load_committed)
+        retention = retention or Retention()
+        return cls(writer, readers, clock=clock, committed=committed, groups=groups or {}, retention=retention)
 
     async def append(self, topic: str, messages: Sequence[Message]) -> None:
         """Append messages, in order, and return once they are on the disk."""
@@ -170,9 +174,9 @@ class SqliteEventLog:
         dropped = 0
         for topic in json.loads(str(names)):
             if topic.endswith(DEAD_LETTER_SUFFIX):
-                horizon_ms, floor = now_ms - DEAD_LETTER_RETENTION_MS, None
+                horizon_ms, floor = now_ms - self._retention.dead_letters_ms, None
             else:
-                horizon_ms, floor = now_ms - RETENTION_MS, self._floor(topic)
+                horizon_ms, floor = now_ms - self._retention.log_ms, self._floor(topic)
             connection.execute(sql.EXPIRE, (topic, horizon_ms, floor, _EXPIRED_AT_ONCE))
             dropped += connection.changes()
         return [dropped] + [0] * (len(instants_ms) - 1)

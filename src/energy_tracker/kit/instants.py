@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from zoneinfo import available_timezones
 
 MS_PER_SECOND = 1_000
 MS_PER_MINUTE = 60 * MS_PER_SECOND
@@ -16,6 +17,10 @@ _DURATION = re.compile(
     r"(?:T(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,9}(?:\.\d{1,3})?)S)?)?",
     re.ASCII,
 )
+
+
+NO_ZONE_NAMES = frozenset({"localtime", "Factory"})
+"""Files beside those of the zones: whatever this machine is set to, and nothing."""
 
 
 class InvalidDuration(ValueError):
@@ -41,6 +46,11 @@ def to_iso(instant_ms: int) -> str:
 def quarter_hour_start(instant_ms: int) -> int:
     """Return the start, in ms since 1970, of the UTC quarter-hour that holds the instant."""
     return instant_ms - instant_ms % MS_PER_QUARTER_HOUR
+
+
+def zone_names() -> frozenset[str]:
+    """Return the IANA names of time zones."""
+    return frozenset(available_timezones() - NO_ZONE_NAMES)
 
 
 def parse_duration(text: str) -> timedelta:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from energy_tracker.kit.instants import parse_duration
+from energy_tracker.kit.instants import NO_ZONE_NAMES, parse_duration, zone_names
 from energy_tracker.settings.variables import Form, setting
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*", re.ASCII)
@@ -53,12 +53,14 @@ def _host(host: str) -> str:
 
 def _time_zone(name: str) -> str:
     try:
-        return ZoneInfo(name).key
+        if name not in NO_ZONE_NAMES:
+            return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        nearest = difflib.get_close_matches(name, available_timezones(), n=1)
-        hint = f"; the nearest is {nearest[0]}" if nearest else ""
-        message = f"{name[:80]!r} is not an IANA time zone such as Europe/Berlin{hint}"
-        raise ValueError(message) from None
+        pass
+    nearest = difflib.get_close_matches(name, sorted(zone_names()), n=1)
+    hint = f"; the nearest is {nearest[0]}" if nearest else ""
+    message = f"{name[:80]!r} is not an IANA time zone such as Europe/Berlin{hint}"
+    raise ValueError(message)
 
 
 def _duration(given: object) -> object:
@@ -191,7 +193,7 @@ class IngestionSettings(_Section):
     )
     max_lag: Count = setting(
         "ENERGY_TRACKER_INGESTION_MAX_LAG",
-        "Most messages that usage-service may be behind the log; beyond it new readings get 503 with Retry-After.",
+        "Most readings that may wait in the log for usage-service; what comes beyond gets 429 with Retry-After.",
         default=1_000_000,
     )
 
@@ -204,25 +206,6 @@ class UsageSettings(_Section):
         "How long a reading of a device that nobody knows waits for its registration before it is dead-lettered.",
         default=timedelta(minutes=5),
         shown="PT5M",
-    )
-
-
-class SqliteEventLog(_Section):
-    """The event log, through which readings go from service to service."""
-
-    kind: Literal["sqlite"] = setting(
-        "ENERGY_TRACKER_EVENT_LOG",
-        "Where readings wait between the services: `sqlite` is durable, in the data folder; `memory` is gone with "
-        "the process, for trials only.",
-        default="sqlite",
-    )
-
-
-class MemoryEventLog(_Section):
-    """The event log in memory: gone with the process."""
-
-    kind: Literal["memory"] = setting(
-        "ENERGY_TRACKER_EVENT_LOG", "Where readings wait between the services.", default="memory"
     )
 
 
@@ -341,7 +324,6 @@ class SimulationSettings(_Section):
     seed: Seed = setting("ENERGY_TRACKER_SIMULATION_SEED", "The same seed gives the same readings.", default=1)
 
 
-EventLogSettings = SqliteEventLog | MemoryEventLog
 MailSettings = OutboxOnly | SmtpMail
 AdviserSettings = RulesAdviser | OllamaAdviser
 
@@ -363,7 +345,6 @@ class Settings(_Section):
     ports: PortSettings = PortSettings()
     ingestion: IngestionSettings = IngestionSettings()
     usage: UsageSettings = UsageSettings()
-    event_log: EventLogSettings = Field(default=SqliteEventLog(), discriminator="kind")
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertSettings = AlertSettings()
     mail: MailSettings = Field(default=OutboxOnly(), discriminator="kind")

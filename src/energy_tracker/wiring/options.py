@@ -2,12 +2,26 @@
 
 from datetime import timedelta
 
+from energy_tracker.eventlog.port import Retention
 from energy_tracker.services.alert.model.mails import MailPolicy, MailSettings
+from energy_tracker.services.ingestion.requests import RequestLimits
 from energy_tracker.settings import OllamaAdviser, Settings, SmtpMail
+from energy_tracker.wiring.ingestion import IngestionOptions
 from energy_tracker.wiring.insight import AdviserOptions
 from energy_tracker.wiring.usage import UsageOptions
 
 _MS = timedelta(milliseconds=1)
+
+
+def retention(settings: Settings) -> Retention:
+    """Return how long the event log keeps what it has."""
+    return Retention(log_ms=settings.retention.log // _MS, dead_letters_ms=settings.retention.dead_letters // _MS)
+
+
+def ingestion(settings: Settings) -> IngestionOptions:
+    """Return ingestion-service's options."""
+    limits = RequestLimits(body_bytes=settings.ingestion.body_bytes, batch_items=settings.ingestion.batch_items)
+    return IngestionOptions(limits, settings.ingestion.max_lag)
 
 
 def usage(settings: Settings) -> UsageOptions:

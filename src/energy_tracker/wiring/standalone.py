@@ -95,8 +95,10 @@ async def standalone(*, settings: Settings, clock: Clock) -> AsyncIterator[Syste
         calls = partial(board.calls, http, clock)
         start = stack.enter_async_context
         users = user.UserClient(calls("user", user.PATH))
-        zone = settings.default_time_zone
-        board.apps["user"] = await start(user_service(engine=engine, clock=clock, default_time_zone=zone))
+        zone, kept = settings.default_time_zone, options.retention(settings)
+        board.apps["user"] = await start(
+            user_service(engine=engine, clock=clock, default_time_zone=zone, retention=kept)
+        )
         board.apps["device"] = await start(device_service(engine=engine, clock=clock, users=users))
         directory = Directory(users=users, devices=device.DeviceClient(calls("device", device.PATH)), clock=clock)
         eventlog = await _start_stream(stack, settings, clock, board, http, directory)
@@ -132,12 +134,12 @@ async def _start_stream(
     directory: Directory,
 ) -> SqliteEventLog:
     """Start ingestion-service and usage-service on their files; return the log between them."""
-    home = settings.home
+    home, kept = settings.home, options.retention(settings)
     writer, readers = await _open(stack, home / "readings.db", prepare_readings, settings)
     log_writer, log_readers = await _open(stack, home / "log.db", _prepare_log, settings)
     known = SqliteKnownReadings(partial(open_for_reading, home / "readings.db"))
     stack.callback(known.close)
-    eventlog = await SqliteEventLog.open(log_writer, log_readers, clock=clock, groups=GROUPS)
+    eventlog = await SqliteEventLog.open(log_writer, log_readers, clock=clock, groups=GROUPS, retention=kept)
     simulation = _simulation(settings, clock, http, directory)
     board.apps["ingestion"] = await stack.enter_async_context(
         ingestion_service(
@@ -148,7 +150,7 @@ async def _start_stream(
             directory=RegistryRefusals(directory),
             clock=clock,
             simulation=simulation,
-            queue_limit=settings.ingestion.max_lag,
+            options=options.ingestion(settings),
         )
     )
     await directory.refresh()

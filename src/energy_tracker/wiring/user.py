@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from zoneinfo import available_timezones
 
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from energy_tracker.eventlog.port import Retention
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.health import Health
+from energy_tracker.kit.instants import zone_names
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.kit.web import create_app
 from energy_tracker.services.user.adapters.sql import SqlUserRepository
@@ -18,13 +19,16 @@ from energy_tracker.storage.sql import database_check
 
 
 @asynccontextmanager
-async def user_service(*, engine: AsyncEngine, clock: Clock, default_time_zone: str) -> AsyncIterator[FastAPI]:
+async def user_service(
+    *, engine: AsyncEngine, clock: Clock, default_time_zone: str, retention: Retention | None = None
+) -> AsyncIterator[FastAPI]:
     """Give user-service's application; the tables are at their newest revision (`storage.migrations.migrate`)."""
     service = UserService(
         repository=SqlUserRepository(engine),
         clock=clock,
         default_time_zone=default_time_zone,
-        time_zones=frozenset(available_timezones()),
+        time_zones=zone_names(),
+        retention=retention or Retention(),
     )
     app = create_app(
         "user",

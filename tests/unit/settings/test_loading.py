@@ -1,12 +1,15 @@
 """Settings come from the environment; whatever is wrong there is named, all at once, and no secret shows."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.repository import SOURCE
 
-from energy_tracker.settings import InvalidConfiguration, OllamaAdviser, OutboxOnly, SmtpMail, load_settings
+from energy_tracker.settings import InvalidConfiguration, OllamaAdviser, OutboxOnly, Settings, SmtpMail, load_settings
 from energy_tracker.settings.loading import SELECT_MISSING_BACKENDS
+from energy_tracker.settings.variables import variables_of
 
 MAIL = {"SPRING_MAIL_HOST": "mail.example.org", "SPRING_MAIL_PORT": "587"}
 LOG_IN = MAIL | {"ENERGY_TRACKER_MAIL_USERNAME": "house", "ENERGY_TRACKER_MAIL_SECURITY": "starttls"}
@@ -23,7 +26,6 @@ def test_an_empty_environment_gives_a_loopback_only_system_in_the_xdg_folder() -
     assert settings.home == Path("/home/ada/.local/share/energy-tracker")
     assert settings.network.host == "127.0.0.1"
     assert list(settings.ports.model_dump().values()) == [8080, 8081, 8082, 8083, 8084, 8085, 8000]
-    assert settings.event_log.kind == "sqlite"
     assert settings.mail == OutboxOnly()
 
 
@@ -97,7 +99,6 @@ def test_a_backend_that_does_not_exist_yet_is_refused_with_what_to_unset(name: s
         ("ENERGY_TRACKER_DEFAULT_TIME_ZONE", "Europe/Atlantis"),
         ("ENERGY_TRACKER_DEFAULT_TIME_ZONE", "../../etc/passwd"),
         ("ENERGY_TRACKER_LOG_LEVEL", "loud"),
-        ("ENERGY_TRACKER_EVENT_LOG", "kafka"),
         ("ENERGY_TRACKER_ALERT_REMIND_AFTER", "2h"),
         ("ENERGY_TRACKER_ALERT_CHECK_INTERVAL", "PT0S"),
         ("ENERGY_TRACKER_INGESTION_BATCH_ITEMS", "10001"),
@@ -164,3 +165,15 @@ def test_secrets_show_up_nowhere() -> None:
     assert secret not in str(mistakes(broken))
     assert "hunter2" not in str(mistakes({"SPRING_AI_OLLAMA_BASE_URL": "http://u:hunter2@h:1"}))
     assert "hunter2" not in str(mistakes({"SPRING_DATASOURCE_PASSWORD": "hunter2"}))
+
+
+def test_every_setting_is_used() -> None:
+    readers = [path for folder in ("cli", "wiring") for path in (SOURCE / folder).rglob("*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in readers)
+    whole = {"ports", "simulation"}  # passed on as they are
+    unread = [
+        variable.name
+        for variable in variables_of(Settings)
+        if variable.path[0] not in whole and not re.search(rf"\.{variable.path[-1]}\b", code)
+    ]
+    assert unread == []

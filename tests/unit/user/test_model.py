@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from energy_tracker.kit.problems import InvalidRequest
 from energy_tracker.services.user.model import (
-    DEAD_LETTER_RETENTION_DAYS,
     Erasure,
     InvalidEmailAddress,
     UserDraft,
@@ -136,4 +135,4 @@ def test_an_erasure_tells_when_nothing_is_left() -> None:
     assert Erasure(1, None).logs_expire_at_ms is None
     assert Erasure(1, None).dead_letters_expire_at_ms is None
     assert Erasure(1, 0).logs_expire_at_ms == 7 * 86_400_000
-    assert Erasure(1, 0).dead_letters_expire_at_ms == DEAD_LETTER_RETENTION_DAYS * 86_400_000
+    assert Erasure(1, 0).dead_letters_expire_at_ms == 30 * 86_400_000

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -24,7 +25,7 @@ from energy_tracker.services.ingestion.answers import batch_answer, json_answer,
 from energy_tracker.services.ingestion.documents import BATCH_SCHEMA, ITEMS_PARAMETER, answers, request_body, schema_of
 from energy_tracker.services.ingestion.model.decoding import Decoded, decode_batch, decode_lines, decode_one
 from energy_tracker.services.ingestion.model.readings import InvalidReading
-from energy_tracker.services.ingestion.requests import JSON, NDJSON, media_type, unpacked_body
+from energy_tracker.services.ingestion.requests import JSON, NDJSON, RequestLimits, media_type, unpacked_body
 from energy_tracker.services.ingestion.service import IngestionService
 
 PREFIX = "/api/v1/ingestion"
@@ -72,8 +73,9 @@ DeviceId = Annotated[int, Depends(_device_id)]
 class IngestionApi:
     """The calls of ingestion-service, one method each."""
 
-    def __init__(self, service: IngestionService) -> None:
+    def __init__(self, service: IngestionService, limits: RequestLimits | None = None) -> None:
         self._service = service
+        self._limits = limits or RequestLimits()
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -151,7 +153,7 @@ class IngestionApi:
     async def record_reading(self, request: Request) -> Response:
         """Record one reading: 201 once it is durable."""
         media_type(request, JSON)
-        body = await unpacked_body(request)
+        body = await unpacked_body(request, limit=self._limits.body_bytes)
         reading: Decoded
         try:
             reading = decode_one(body)
@@ -163,8 +165,9 @@ class IngestionApi:
     async def record_readings(self, request: Request) -> Response:
         """Record many readings: 202 once those accepted are durable."""
         everything = _wants_everything(request)
-        decode = decode_lines if media_type(request, JSON, NDJSON) == NDJSON else decode_batch
-        body = await unpacked_body(request)
+        by_line = media_type(request, JSON, NDJSON) == NDJSON
+        decode = partial(decode_lines if by_line else decode_batch, most=self._limits.batch_items)
+        body = await unpacked_body(request, limit=self._limits.body_bytes)
         readings: Sequence[Decoded]
         readings = await asyncio.to_thread(decode, body) if len(body) > _OFF_THE_LOOP_BYTES else decode(body)
         receipt = await self._service.record_readings(principal=current_principal(), readings=readings)
@@ -173,7 +176,10 @@ class IngestionApi:
     async def record_shelly_status(self, request: Request, principal: Asker, device_id: DeviceId) -> Response:
         """Record what a Shelly's status body tells: 201 once it is durable."""
         media_type(request, JSON)
-        document = strict_json.loads(await unpacked_body(request))
+        body = await unpacked_body(request, limit=self._limits.body_bytes)
+        if not body.strip():
+            raise InvalidRequest("The body is empty; send the status of a Shelly as a JSON object.")
+        document = strict_json.loads(body)
         recorded = await self._service.record_shelly_status(principal=principal, device_id=device_id, document=document)
         return shelly_answer(*recorded)
 

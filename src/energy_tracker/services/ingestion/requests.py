@@ -2,18 +2,25 @@
 
 import asyncio
 import zlib
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from energy_tracker.contracts.ingestion import MAX_BATCH_ITEMS
 from energy_tracker.kit.problems import BodyTooLarge, MalformedRequest, UnsupportedMediaType
-
-BODY_LIMIT_BYTES = 8_000_000
-"""Of a body as sent, and once unpacked."""
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 _OFF_THE_LOOP_BYTES = 64_000
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """What one request may hold: bytes of its body, as sent and once unpacked, and readings of a batch."""
+
+    body_bytes: int = 8_000_000
+    batch_items: int = MAX_BATCH_ITEMS
 
 
 def media_type(request: Request, *accepted: str) -> str:
@@ -33,7 +40,7 @@ def media_type(request: Request, *accepted: str) -> str:
     raise UnsupportedMediaType(message)
 
 
-async def unpacked_body(request: Request, *, limit: int = BODY_LIMIT_BYTES) -> bytes:
+async def unpacked_body(request: Request, *, limit: int) -> bytes:
     """Return the body without its content encoding.
 
     Raises `UnsupportedMediaType` (an encoding other than gzip), `MalformedRequest` (not one whole gzip member) and

@@ -21,8 +21,8 @@ ERASED_BY = "Energy-Tracker-Erased-By"
 _DELETION = f"""
 Blanks everything personal at once and leaves a tombstone, so that the number is never given to anyone else. The other
 services learn of it within seconds: device-service erases the user's devices, usage-service the readings, alert-service
-the alerts. What the event log holds expires after 7 days and its dead letters after 30 days; the header `{ERASED_BY}`
-names the instant at which nothing is left, and `GET {PREFIX}/{{id}}/erasure` tells it again.
+the alerts. What the event log and its dead letters hold expires (after 7 and 30 days, unless set otherwise); the header
+`{ERASED_BY}` names the instant at which nothing is left, and `GET {PREFIX}/{{id}}/erasure` tells it again.
 """
 
 

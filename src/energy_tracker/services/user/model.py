@@ -2,14 +2,11 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from energy_tracker.kit.instants import MS_PER_DAY
+from energy_tracker.eventlog.port import Retention
 from energy_tracker.kit.problems import FieldError, InvalidRequest
 from energy_tracker.kit.text import folded
-
-LOG_RETENTION_DAYS = 7
-DEAD_LETTER_RETENTION_DAYS = 30
 
 _LOCAL_MAX = 64  # RFC 5321, section 4.5.3.1.1
 _DOMAIN_MAX = 253
@@ -75,16 +72,17 @@ class Erasure:
 
     user_id: int
     deleted_at_ms: int | None
+    retention: Retention = field(default_factory=Retention)
 
     @property
     def logs_expire_at_ms(self) -> int | None:
         """When the event log has dropped everything that it took before the deletion."""
-        return None if self.deleted_at_ms is None else self.deleted_at_ms + LOG_RETENTION_DAYS * MS_PER_DAY
+        return None if self.deleted_at_ms is None else self.deleted_at_ms + self.retention.log_ms
 
     @property
     def dead_letters_expire_at_ms(self) -> int | None:
         """When the dead letters have, which is when nothing is left."""
-        return None if self.deleted_at_ms is None else self.deleted_at_ms + DEAD_LETTER_RETENTION_DAYS * MS_PER_DAY
+        return None if self.deleted_at_ms is None else self.deleted_at_ms + self.retention.dead_letters_ms
 
 
 def checked_details(draft: UserDraft, *, time_zone: str, time_zones: frozenset[str]) -> UserDetails:

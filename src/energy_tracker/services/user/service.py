@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from energy_tracker.eventlog.port import Retention
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import PreconditionFailed, Problem
@@ -43,12 +44,16 @@ class ChangePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserService:
-    """The use cases. `default_time_zone` is for users who name none; `time_zones` are the names that are accepted."""
+    """The use cases. `default_time_zone` is for users who name none; `time_zones` are the names that are accepted.
+
+    `retention` is how long the event log keeps what other services have read.
+    """
 
     repository: UserRepository
     clock: Clock
     default_time_zone: str
     time_zones: frozenset[str]
+    retention: Retention = field(default_factory=Retention)
 
     async def create_user(self, *, principal: Principal, draft: UserDraft) -> User:
         """Store a new user. Raises `InvalidRequest` and `EmailAlreadyInUse`."""
@@ -89,7 +94,7 @@ class UserService:
             current = _expected(_living(await change.find(user_id)), expected_versions)
             user = await change.save(replace(current, details=NOTHING, deleted_at_ms=self.clock.now_ms()))
         log.info("user %d deleted by %s", user.id, principal.name)
-        return Erasure(user.id, user.deleted_at_ms)
+        return Erasure(user.id, user.deleted_at_ms, self.retention)
 
     async def read_erasure(self, *, principal: Principal, user_id: int) -> Erasure:
         """Return what becomes of a user's data. Raises `UserNotFound` where there never was such a user."""
@@ -97,7 +102,7 @@ class UserService:
         user = await self.repository.find(user_id)
         if user is None:
             raise UserNotFound
-        return Erasure(user.id, user.deleted_at_ms)
+        return Erasure(user.id, user.deleted_at_ms, self.retention)
 
     async def list_users(self, *, principal: Principal, text: str, after_id: int, limit: int) -> UserPage:
         """Return users above an id whose name, surname or e-mail address holds `text`, without regard to case."""

@@ -5,7 +5,7 @@ stands in the bytes: when that is not what the decoded readings account for, or 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from energy_tracker.kit.problems import (
 from energy_tracker.services.ingestion.model.readings import invalid
 
 Decoded = ReadingBody | Problem
+_Undecoded = TypeVar("_Undecoded")
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,10 +83,10 @@ def decode_one(body: bytes) -> ReadingBody:
     return check_fields(strict_json.loads(body))
 
 
-def decode_batch(body: bytes) -> Sequence[Decoded]:
+def decode_batch(body: bytes, *, most: int = MAX_BATCH_ITEMS) -> Sequence[Decoded]:
     """Read `{"readings": […]}` or a bare array; an item that is not acceptable becomes its problem.
 
-    Raises `MalformedRequest`, `InvalidRequest` and `BodyTooLarge` (more than `MAX_BATCH_ITEMS`) for the whole.
+    Raises `MalformedRequest`, `InvalidRequest` and `BodyTooLarge` (more than `most` readings) for the whole.
     """
     bare = body.lstrip()[:1] == b"["
     try:
@@ -94,12 +95,12 @@ def decode_batch(body: bytes) -> Sequence[Decoded]:
         pass
     else:
         if _accounts_for(body, readings) and (bare or body.count(b'"readings"') == 1):
-            _check_count(len(readings))
+            _check_count(len(readings), most)
             return readings
-    return _decode_precisely(body, bare=bare)
+    return _decode_precisely(body, bare=bare, most=most)
 
 
-def decode_lines(body: bytes) -> Sequence[Decoded]:
+def decode_lines(body: bytes, *, most: int = MAX_BATCH_ITEMS) -> Sequence[Decoded]:
     """Read NDJSON: one reading a line, empty lines skipped; a line that cannot be read becomes its problem.
 
     Raises `InvalidRequest` (no lines) and `BodyTooLarge`.
@@ -110,12 +111,12 @@ def decode_lines(body: bytes) -> Sequence[Decoded]:
         pass
     else:
         if readings and _accounts_for(body, readings):
-            _check_count(len(readings))
+            _check_count(len(readings), most)
             return readings
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not lines:
         raise InvalidRequest("The body holds no reading; send one JSON object a line.")
-    _check_count(len(lines))
+    _check_count(len(lines), most)
     return [_or_problem(decode_one, line) for line in lines]
 
 
@@ -141,17 +142,14 @@ def check_fields(item: object) -> ReadingBody:
         raise invalid([FieldError("", str(error)[:200])]) from None
 
 
-def _decode_precisely(body: bytes, *, bare: bool) -> Sequence[Decoded]:
+def _decode_precisely(body: bytes, *, bare: bool, most: int) -> Sequence[Decoded]:
     if not body.strip():
         raise InvalidRequest('The body is empty; send {"readings": […]}, an array, or NDJSON.')
     try:
         raw = _RAW_ARRAY.decode(body) if bare else _RAW_OBJECT.decode(body).readings
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        strict_json.loads(body)
-        raise InvalidRequest(
-            'Send {"readings": […]} with readings alone, an array, or NDJSON as application/x-ndjson.'
-        ) from None
-    _check_count(len(raw))
+        return _decode_loosely(body, most=most)
+    _check_count(len(raw), most)
     if not bare and (b"\\" in body or body.count(b'"readings"') != 1):
         strict_json.loads(body)
     decoded: list[Decoded] = []
@@ -163,9 +161,19 @@ def _decode_precisely(body: bytes, *, bare: bool) -> Sequence[Decoded]:
     return decoded
 
 
-def _or_problem(decode: Callable[[bytes], ReadingBody], line: bytes) -> Decoded:
+def _decode_loosely(body: bytes, *, most: int) -> Sequence[Decoded]:
+    """Read a batch that is JSON but for a NaN or Infinity, which spoils its reading and not the others."""
+    document = strict_json.loads(body, keep_constants=True)
+    items = document["readings"] if isinstance(document, dict) and document.keys() == {"readings"} else document
+    if not isinstance(items, list):
+        raise InvalidRequest('Send {"readings": […]} with readings alone, an array, or NDJSON as application/x-ndjson.')
+    _check_count(len(items), most)
+    return [_or_problem(check_fields, item) for item in items]
+
+
+def _or_problem(decode: Callable[[_Undecoded], ReadingBody], item: _Undecoded) -> Decoded:
     try:
-        return decode(line)
+        return decode(item)
     except Problem as problem:
         return problem
 
@@ -187,9 +195,9 @@ def _accounts_for(body: bytes, readings: Sequence[ReadingBody]) -> bool:
     )
 
 
-def _check_count(count: int) -> None:
-    if count > MAX_BATCH_ITEMS:
-        message = f"A batch holds at most {MAX_BATCH_ITEMS} readings, not {count}; send it in parts."
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        message = f"A batch holds at most {most} readings, not {count}; send it in parts."
         raise BodyTooLarge(message)
 
 
