@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from energy_tracker.services.ingestion.imports.detect import detect
-from energy_tracker.services.ingestion.imports.exported import COLUMNS, FIRST_COLUMNS, is_export, read_export
+from energy_tracker.services.ingestion.imports.exported import FIRST_COLUMNS, is_export, read_export
 from energy_tracker.services.ingestion.imports.model import Declared, FileCannotBeImported, ImportPlan
 from energy_tracker.services.ingestion.imports.source import open_source
 
@@ -132,3 +132,9 @@ def test_an_export_with_the_first_columns_still_reads():
     source.seek(0)
     (batch,) = read_export(source)
     assert (batch.rejected, len(batch.readings), batch.devices[0].rated_power_w) == ([], 1, None)
+
+
+def test_a_column_named_by_its_unit_names_no_device():
+    assert plan(table("time,kWh", "1.5")).values[0].device_name == "meter"
+    assert plan(table("time,Energy (kWh)", "1.5")).values[0].device_name == "meter"
+    assert plan(table("time,fridgePower kW", "1.5")).values[0].device_name == "fridgePower kW"

@@ -27,7 +27,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def _words(name: str) -> set[str]:
-    return set(_WORD.findall(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()))
+    return set(_WORD.findall(re.sub(r"(?<=[a-z][a-z])(?=[A-Z])", " ", name).casefold()))
 
 
 def is_generic(name: str) -> bool:
