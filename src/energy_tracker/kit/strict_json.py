@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 from typing import NoReturn
 
 from energy_tracker.kit.problems import InvalidRequest, MalformedRequest
@@ -30,8 +31,20 @@ def _finite(text: str) -> float:
     return number
 
 
-def loads(body: bytes) -> object:
-    """Read one JSON document.
+@dataclass(frozen=True, slots=True)
+class NotANumber:
+    """Stands where a document has NaN or Infinity, which are not JSON, or a number that no float holds."""
+
+    text: str
+
+
+def _finite_or_kept(text: str) -> float | NotANumber:
+    number = float(text)
+    return number if math.isfinite(number) else NotANumber(text)
+
+
+def loads(body: bytes, *, keep_constants: bool = False) -> object:
+    """Read one JSON document; with `keep_constants`, NaN, Infinity and 1e400 become `NotANumber`, not an error.
 
     Raises `MalformedRequest` where it cannot be read, or repeats a key, and `InvalidRequest` for NaN, Infinity and
     1e400.
@@ -40,8 +53,8 @@ def loads(body: bytes) -> object:
         return json.loads(
             body.decode("utf-8"),
             object_pairs_hook=_refuse_duplicates,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
+            parse_constant=NotANumber if keep_constants else _refuse_constant,
+            parse_float=_finite_or_kept if keep_constants else _finite,
         )
     except json.JSONDecodeError as error:
         message = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -161,11 +161,22 @@ def _pointer(location: tuple[int | str, ...]) -> str:
     place, *path = location or ("body",)
     if place == "body":
         return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
-    return f"?{'.'.join(str(step) for step in path)}" if place == "query" else ".".join(str(step) for step in location)
+    return f"?{path[0]}" if place == "query" and path else ".".join(str(step) for step in location)
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    """Return what is wrong with a field in words of the wire, not of the code that checks it."""
+    limits = item.get("ctx", {})
+    if isinstance(item.get("input"), str) and item["type"] in {"too_short", "string_too_short"}:
+        least = limits["min_length"]
+        return f"must have at least {least} character{'s' if least > 1 else ''}"
+    if isinstance(item.get("input"), str) and item["type"] in {"too_long", "string_too_long"}:
+        return f"must have at most {limits['max_length']} characters"
+    return str(item["msg"]).removeprefix("Value error, ")[:300]
 
 
 async def _on_validation_error(_: Request, error: RequestValidationError) -> Response:
-    fields = [FieldError(_pointer(tuple(item["loc"])), str(item["msg"])[:300]) for item in error.errors()[:50]]
+    fields = [FieldError(_pointer(tuple(item["loc"])), _sentence(item)) for item in error.errors()[:50]]
     if any(item["type"] == "json_invalid" for item in error.errors()):
         return problem_response(MalformedRequest("The body is not JSON."))
     names = ", ".join(dict.fromkeys(field.pointer or "the body" for field in fields))

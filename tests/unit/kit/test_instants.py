@@ -15,6 +15,7 @@ from energy_tracker.kit.instants import (
     quarter_hour_start,
     to_iso,
     to_ms,
+    zone_names,
 )
 
 INSTANTS_MS = st.integers(-2_000_000_000_000, 32_000_000_000_000)
@@ -66,3 +67,8 @@ def test_reads_a_duration(text: str, expected: timedelta) -> None:
 def test_refuses_what_is_no_duration(text: str) -> None:
     with pytest.raises(InvalidDuration):
         parse_duration(text)
+
+
+def test_what_this_machine_is_set_to_is_no_zone() -> None:
+    assert {"UTC", "Europe/Berlin", "Asia/Kathmandu"} <= zone_names()
+    assert not {"localtime", "Factory", "posixrules"} & zone_names()
