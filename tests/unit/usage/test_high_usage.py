@@ -49,7 +49,7 @@ def steps_in_order(draw: st.DrawFn) -> list[Step]:
     steps, at = [], draw(st.integers(0, 10 * MINUTE))
     for _ in range(draw(st.integers(1, 12))):
         length = draw(st.sampled_from([1, 7_001, MINUTE, 10 * MINUTE, 59 * MINUTE, 2 * HOUR]))
-        steps.append(step(at, at + length, draw(st.integers(0, 3 * KWH))))
+        steps.append(step(at, at + length, length * draw(st.integers(0, 3 * KWH // length))))  # cut without rounding
         at += length + draw(st.sampled_from([0, 0, 0, 30_000, 25 * MINUTE, 3 * HOUR]))
     return steps
 
