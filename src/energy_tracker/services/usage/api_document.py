@@ -34,11 +34,11 @@ def describe_answers(answer: type[msgspec.Struct], *, unknown: bool = True) -> d
 
 def add_schemas(app: FastAPI) -> None:
     """Add the schemas of the answers, which msgspec encodes and FastAPI never sees."""
-    _, schemas = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
-    schemas["Problem"] = _PROBLEM_SCHEMA
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
+        _, schemas = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
+        schemas["Problem"] = _PROBLEM_SCHEMA
         document = generate()
         document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
         return document

@@ -20,6 +20,8 @@ from energy_tracker.services.usage.news import dead_letter_of
 from energy_tracker.services.usage.ports import DeviceState, ReadingStore, Recorded, StreamChange
 
 CACHED_DEVICES = 50_000
+READINGS_AT_ONCE = 1_000
+"""After so many, others of the event loop have their turn."""
 
 Identity = tuple[int, int, bytes]
 
@@ -30,6 +32,7 @@ class Deriver:
 
     store: ReadingStore
     _states: dict[int, DeviceState] = field(default_factory=dict)
+    _taken_at_once: int = 0
 
     async def load(self, device_ids: Collection[int]) -> None:
         """Make the states of devices ready."""
@@ -60,6 +63,10 @@ class Deriver:
 
     async def take(self, device_id: int, rules: DeviceRules, readings: list[Reading], turn: Recorded) -> None:
         """Add what readings of a device, in any order, change: the new ones, and their streams."""
+        self._taken_at_once += len(readings)
+        if self._taken_at_once > READINGS_AT_ONCE:
+            self._taken_at_once = 0
+            await asyncio.sleep(0)
         state = self._states[device_id]
         fresh = await self._fresh(readings, state, rules, turn)
         if not fresh:

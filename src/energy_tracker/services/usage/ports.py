@@ -195,8 +195,13 @@ class ReadingStore(ReadingQueries, Protocol):
     async def kinds(self, device_id: int) -> dict[tuple[Direction | None, str], set[Kind]]:
         """Return which kinds of readings a device has, by the direction as it was sent and the channel."""
 
-    async def parked(self, device_ids: Collection[int] | None = None) -> Sequence[Parked]:
-        """Return parked readings, of some devices or all, in the order they came."""
+    async def parked_devices(self) -> Collection[int]:
+        """Return the devices that have parked readings."""
+
+    async def parked(
+        self, *, device_ids: Collection[int] | None = None, until_ms: int | None = None, limit: int
+    ) -> Sequence[Parked]:
+        """Return parked readings, of some devices or all, parked up to an instant or ever, in the order they came."""
 
     async def open_episodes(self) -> Sequence[Episode]:
         """Return the episodes that have not ended."""

@@ -13,6 +13,7 @@ from energy_tracker.eventlog.dead_letter import is_replayed
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY
+from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.decoding import decode_record
 from energy_tracker.services.usage.deriving import Deriver
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading
@@ -23,9 +24,18 @@ from energy_tracker.services.usage.watch import HomeWatch
 log = logging.getLogger(__name__)
 
 JUDGED_AT_ONCE_MS = 7 * MS_PER_DAY
+PARKED_AT_ONCE = 5_000
+POISON_LIMIT = 10_000
+"""Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
 _FOR_EVER_MS = 2**62
 _NOT_REGISTERED = "the device is not registered"
 _OWNER_DELETED = "the device's owner was deleted"
+
+
+class TooMuchPoison(TemporarilyUnavailable):
+    """So much on the log cannot be read that setting it aside would drain it: somebody has to look."""
+
+    title = "Too many messages cannot be read"
 
 
 @dataclass
@@ -38,6 +48,7 @@ class UsageService:
     clock: Clock
     patience_ms: int = 3_600_000
     """How long readings of a device that nobody has registered wait before they become dead letters."""
+    poison_limit: int = POISON_LIMIT
 
     def __post_init__(self) -> None:
         self.news = asyncio.Event()
@@ -45,13 +56,14 @@ class UsageService:
         self._turn = asyncio.Lock()
         self._deriver = Deriver(self.store)
         self._stored_position: int | None = None
+        self._poison_in_a_row = 0
 
     async def record_readings(self, *, records: Sequence[Record]) -> int:
         """Store the readings of records that follow each other, with all that they change and the position.
 
         Records up to the stored position are known already and are passed over.
         Returns how many readings were new. Raises `TemporarilyUnavailable` or `StorageFull`: nothing is stored then,
-        and the same records may come again.
+        and the same records may come again; `TooMuchPoison` where the log seems to hold something else altogether.
         """
         async with self._turn:
             position = await self._position()
@@ -67,16 +79,21 @@ class UsageService:
         """Store the readings of records that all are, or all are not, replayed dead letters."""
         turn = Recorded(position=records[-1].offset)
         readings: list[Reading] = []
+        poison = self._poison_in_a_row
         for record in records:
             good, dead = decode_record(record)
             readings += good
             turn.dead_letters += dead
+            poison = 0 if good else poison + len(dead)
+            if poison > self.poison_limit:
+                raise TooMuchPoison(f"{poison} messages in a row cannot be read, up to offset {record.offset}.")
         await self._take(readings, turn, offset=records[-1].offset)
         if replayed:
             # They were counted when they came first: only what is no dead letter any more changes the ledger.
             dead_again = sum(letter.readings for letter in turn.dead_letters)
             turn.revived, turn.repeated = len(turn.readings) + len(turn.parked) + dead_again, 0
         await self._commit(turn)
+        self._poison_in_a_row = poison
         return len(turn.readings)
 
     async def follow_registry(self, *, device_ids: Collection[int] | None = None) -> None:
@@ -87,19 +104,18 @@ class UsageService:
         """
         async with self._turn:
             figures = await self.store.known_devices()
-            parked = await self.store.parked(device_ids)
-            waiting = {entry.reading.device_id for entry in parked}
-            wanted = figures.keys() | waiting if device_ids is None else set(device_ids)
+            waiting = await self.store.parked_devices()
+            wanted = {*figures, *waiting} if device_ids is None else set(device_ids)
             for device_id in sorted(wanted):
                 device = self.directory.device(device_id)
                 if self.directory.device_is_erased(device_id):
-                    await self._erase(device_id, [entry for entry in parked if entry.reading.device_id == device_id])
+                    await self._erase(device_id)
                 elif device is not None and device_id in figures and figures[device_id] != rules_of(device):
                     await self._derive_anew(device_id)
-            ready = [entry for entry in parked if self.directory.device(entry.reading.device_id) is not None]
-            if ready:
-                turn = Recorded(released=[entry.id for entry in ready])
-                await self._take([entry.reading for entry in ready], turn, offset=ready[-1].offset)
+            ready = [device_id for device_id in wanted.intersection(waiting) if self.directory.device(device_id)]
+            while parked := await self.store.parked(device_ids=ready, limit=PARKED_AT_ONCE):
+                turn = Recorded(released=[entry.id for entry in parked])
+                await self._take([entry.reading for entry in parked], turn, offset=parked[-1].offset)
                 await self._commit(turn)
 
     async def forget_users(self, *, user_ids: Collection[int]) -> None:
@@ -121,11 +137,9 @@ class UsageService:
         """
         async with self._turn:
             now_ms = self.clock.now_ms()
+            while overdue := await self.store.parked(until_ms=now_ms - self.patience_ms, limit=PARKED_AT_ONCE):
+                await self._commit(_bury_parked(overdue, _NOT_REGISTERED))
             turn = Recorded()
-            for entry in await self.store.parked():
-                if now_ms - entry.parked_ms > self.patience_ms:
-                    turn.released.append(entry.id)
-                    turn.dead_letters.append(dead_letter_of(entry.reading, _NOT_REGISTERED, offset=entry.offset))
             await self.watch.pass_time(turn, now_ms=now_ms, caught_up=caught_up)
             if turn != Recorded():
                 await self._commit(turn)
@@ -175,10 +189,10 @@ class UsageService:
         self.watch.forget({device.user_id})
         return folded
 
-    async def _erase(self, device_id: int, parked: Sequence[Parked]) -> None:
-        turn = Recorded(erased={device_id}, released=[entry.id for entry in parked])
-        turn.dead_letters = [dead_letter_of(entry.reading, _OWNER_DELETED, offset=entry.offset) for entry in parked]
-        await self._commit(turn)
+    async def _erase(self, device_id: int) -> None:
+        while parked := await self.store.parked(device_ids=[device_id], limit=PARKED_AT_ONCE):
+            await self._commit(_bury_parked(parked, _OWNER_DELETED))
+        await self._commit(Recorded(erased={device_id}))
         self.watch.forget_device(device_id)
 
     async def _erase_period(self, device: DirectoryDevice, user_id: int) -> None:
@@ -255,3 +269,10 @@ def owned_spans(device: DirectoryDevice, user_id: int) -> list[tuple[int, int]]:
         for begin, end, assignment in zip(begins, ends, device.assignments, strict=True)
         if assignment.user_id == user_id and begin < end
     ]
+
+
+def _bury_parked(parked: Sequence[Parked], reason: str) -> Recorded:
+    return Recorded(
+        released=[entry.id for entry in parked],
+        dead_letters=[dead_letter_of(entry.reading, reason, offset=entry.offset) for entry in parked],
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.kit.instants import MS_PER_HOUR
 from energy_tracker.kit.quantities import kwh_to_millijoules
-from energy_tracker.services.usage.history import steps_between
+from energy_tracker.services.usage.history import counted_streams, settled_steps
 from energy_tracker.services.usage.model.derivation import Change
 from energy_tracker.services.usage.model.episodes import Episode, open_episode
 from energy_tracker.services.usage.model.fold import tail
@@ -104,8 +104,8 @@ class HomeWatch:
         hour = HomeHour(head_ms=from_ms)
         news = [
             (stream, step)
-            for stream in await self._counted_streams(span.user_id)
-            for step in await self._settled_steps(stream, from_ms=from_ms, to_ms=span.to_ms)
+            for stream in await counted_streams(self.store, self.directory, span.user_id)
+            for step in await settled_steps(self.store, stream, from_ms=from_ms, to_ms=span.to_ms)
         ]
         crossings = hour.pass_over(news, tails=(), head_ms=span.to_ms, threshold_mj=threshold)
         known = await self.store.episodes(user_id=span.user_id, from_ms=from_ms, to_ms=span.to_ms)
@@ -249,25 +249,10 @@ class HomeWatch:
             stored = await self.store.open_episodes()
             self._open = {(episode.rule, episode.user_id, episode.device_id): episode for episode in stored}
 
-    async def _counted_streams(self, user_id: int) -> list[Stream]:
-        """Return the streams that count for high usage: import, and no sub-meters."""
-        ids = [device.id for device in self.directory.devices_of(user_id) if device.user_id == user_id]
-        states = await self.store.device_states(ids)
-        return [
-            stream
-            for device_id, state in states.items()
-            for stream in state.heads
-            if stream.direction == "import" and self._is_counted(device_id)
-        ]
-
-    def _is_counted(self, device_id: int) -> bool:
-        device = self.directory.device(device_id)
-        return device is not None and device.parent_id is None
-
     async def _read_hour(self, user_id: int) -> HomeHour:
         """Return the last hour of a home as the store has it."""
         hour = HomeHour(above=("high-usage", user_id, None) in self._episodes())
-        streams = await self._counted_streams(user_id)
+        streams = await counted_streams(self.store, self.directory, user_id)
         states = await self.store.device_states({stream.device_id for stream in streams})
         heads = {stream: states[stream.device_id].heads[stream] for stream in streams}
         hour.head_ms = max((head.last_ms for head in heads.values()), default=0)
@@ -278,19 +263,11 @@ class HomeWatch:
         self._remember_end(("high-usage", user_id, None), *over)
         for stream, head in heads.items():
             rules = states[stream.device_id].rules or DeviceRules()
-            settled = await self._settled_steps(stream, from_ms=hour.head_ms - MS_PER_HOUR, to_ms=hour.head_ms + 1)
+            from_ms, to_ms = hour.head_ms - MS_PER_HOUR, hour.head_ms + 1
+            settled = await settled_steps(self.store, stream, from_ms=from_ms, to_ms=to_ms)
             hour.replace(stream, settled=settled, taken_back=())
             hour.streams[stream].tail = tail(head.state, rules)
         return hour
-
-    async def _settled_steps(self, stream: Stream, *, from_ms: int, to_ms: int) -> list[Step]:
-        state = (await self.store.device_states([stream.device_id]))[stream.device_id]
-        head, rules = state.heads[stream], state.rules or DeviceRules()
-        return [
-            step
-            async for reading, step in steps_between(self.store, stream, head, rules, from_ms=from_ms, to_ms=to_ms)
-            if reading is not None
-        ]
 
 
 def _threshold_mj(user: DirectoryUser | None) -> int | None:

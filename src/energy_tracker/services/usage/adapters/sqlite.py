@@ -136,16 +136,20 @@ class SqliteReadingStore:
             kinds.setdefault((sent, channel), set()).add(KINDS[kind])
         return kinds
 
-    async def parked(self, device_ids: Collection[int] | None = None) -> Sequence[Parked]:
-        """Return parked readings, of some devices or all, in the order they came."""
-        if device_ids is None:
-            rows = await self._rows("SELECT id, reading, offset, parked_ms FROM parked ORDER BY id")
-        else:
-            rows = await self._rows(
-                "SELECT id, reading, offset, parked_ms FROM parked"
-                " WHERE device_id IN (SELECT value FROM json_each(?)) ORDER BY id",
-                (json.dumps(list(device_ids)),),
-            )
+    async def parked_devices(self) -> Collection[int]:
+        """Return the devices that have parked readings."""
+        return {device_id for (device_id,) in await self._rows("SELECT DISTINCT device_id FROM parked")}
+
+    async def parked(
+        self, *, device_ids: Collection[int] | None = None, until_ms: int | None = None, limit: int
+    ) -> Sequence[Parked]:
+        """Return parked readings, of some devices or all, parked up to an instant or ever, in the order they came."""
+        rows = await self._rows(
+            "SELECT id, reading, offset, parked_ms FROM parked"
+            " WHERE (?1 IS NULL OR device_id IN (SELECT value FROM json_each(?1)))"
+            " AND (?2 IS NULL OR parked_ms <= ?2) ORDER BY id LIMIT ?3",
+            (None if device_ids is None else json.dumps(list(device_ids)), until_ms, limit),
+        )
         return [
             Parked(number, msgspec.json.decode(reading, type=Reading), offset, parked_ms)
             for number, reading, offset, parked_ms in rows
