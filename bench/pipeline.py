@@ -58,10 +58,10 @@ SCENARIOS = (
 
 
 class Meters:
-    """Readings without end of some devices, as request bodies: each call goes on where the one before ended."""
+    """Readings without end of devices and their kinds, as request bodies: a call goes on where the one before ended."""
 
-    def __init__(self, devices: Sequence[int], begin_s: int) -> None:
-        self._devices = [(device, KINDS[index % len(KINDS)]) for index, device in enumerate(devices)]
+    def __init__(self, devices: Sequence[tuple[int, str]], begin_s: int) -> None:
+        self._devices = devices
         self._begin_s = begin_s
         self._items = self._readings()
 
@@ -148,7 +148,7 @@ async def sample_lag(system: System) -> list[int]:
 async def measure(system: System, scenario: Scenario, *, readings: int, seconds: float) -> dict[str, Any]:
     """Run a scenario on a fresh system."""
     homes = register_homes(system, scenario.homes, scenario.devices, alerting=scenario.watched)
-    devices = [device for home in homes for device in home]
+    devices = [(device, KINDS[index % len(KINDS)]) for home in homes for index, device in enumerate(home)]
     count = min(32, len(devices))
     ticks = 4 * readings // len(devices)
     begin_s = int(time.time()) - ticks * INTERVAL_S - 86_400

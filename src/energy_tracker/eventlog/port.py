@@ -7,7 +7,7 @@ from typing import Protocol
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import TemporarilyUnavailable
 
-READINGS_PER_BATCH = 5_000
+READINGS_PER_BATCH = 20_000
 """The most readings in one batch, unless a single record packs more."""
 
 
