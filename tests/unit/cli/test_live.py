@@ -22,7 +22,9 @@ LEDGER = LedgerAnswer(
     dead_lettered=2,
     balanced=True,
 )
-HOMES = Homes(1, ("Lamps has sent no reading for longer than it should.",), 7, (HomeToday(1, "Demo home", 16, 21.14, None),))
+HOMES = Homes(
+    1, ("Lamps has sent no reading for longer than it should.",), 7, (HomeToday(1, "Demo home", 16, 21.14, None),)
+)
 SNAPSHOT = Snapshot(
     {service: f"http://127.0.0.1:{8080 + number}" for number, service in enumerate(SERVICES)},
     dict.fromkeys(SERVICES, "UP"),
