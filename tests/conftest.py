@@ -5,8 +5,10 @@ import os
 import pytest
 from hypothesis import settings
 
-settings.register_profile("default", deadline=None)  # a busy machine is no failure
-settings.load_profile("default")
+# Without deadlines: a busy machine is no failure. `make test-all` looks longer.
+settings.register_profile("default", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
