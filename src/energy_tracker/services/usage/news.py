@@ -6,7 +6,7 @@ from energy_tracker.contracts.readings import AlertMessage, EpisodeTransition
 from energy_tracker.contracts.topics import ENERGY_ALERT_EPISODES, ENERGY_ALERTS, ENERGY_USAGE, dead_letter_topic
 from energy_tracker.eventlog.dead_letter import dead_letter
 from energy_tracker.eventlog.port import Record
-from energy_tracker.kit.instants import MS_PER_MINUTE, to_iso
+from energy_tracker.kit.instants import MS_PER_MINUTE, MS_PER_SECOND, to_iso
 from energy_tracker.kit.quantities import millijoules_to_kwh
 from energy_tracker.services.usage.decoding import to_message
 from energy_tracker.services.usage.model.episodes import Episode
@@ -81,6 +81,10 @@ def _sentence(episode: Episode, device_name: str) -> str:
         return f"The home's use of an hour is below the threshold of {threshold:g} kWh again."
     name = device_name or f"Device {episode.device_id}"
     if episode.ended_ms is None:
-        return f"{name} has sent no reading for longer than it should; expected by {to_iso(episode.opened_ms)}."
+        return f"{name} has sent no reading for longer than it should; expected by {_to_the_second(episode.opened_ms)}."
     minutes = max(0, episode.ended_ms - episode.opened_ms) // MS_PER_MINUTE
     return f"{name} sends readings again, {minutes} minutes after it was expected."
+
+
+def _to_the_second(instant_ms: int) -> str:
+    return to_iso(instant_ms - instant_ms % MS_PER_SECOND)
