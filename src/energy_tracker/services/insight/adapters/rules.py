@@ -30,7 +30,7 @@ _SENTENCES: Mapping[FindingKind, tuple[Action, str]] = MappingProxyType(
             Action.SWITCH_OFF,
             (
                 "{device} was never off: it draws at least {power} in every hour, {yearly} if it goes on. "
-                "Switch it off at the wall when it is not in use."
+                "If nothing needs it all the time, switch it off while nobody uses it."
             ),
         ),
         FindingKind.ON_FOR_LONGER: (
