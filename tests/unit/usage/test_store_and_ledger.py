@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -269,7 +270,30 @@ def mixed(draw: st.DrawFn) -> list[Reading]:
 @given(mixed(), st.lists(st.integers(-100, 250), min_size=2, max_size=2, unique=True))
 def test_an_explanation_adds_up_to_the_figure(readings: list[Reading], quarters: list[int]) -> None:
     from_ms, to_ms = (T0_MS + quarter * QUARTER for quarter in sorted(quarters))
+    explained_as_stored(readings, from_ms, to_ms)
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        pytest.param(registers(100, 0.5, 0.6, 0.7, every=2 * QUARTER), id="a fall that is judged after the span"),
+        pytest.param(
+            [
+                reading("interval", number * QUARTER, 0.4, since=since)
+                for number, since in ((1, 0), (2, QUARTER), (6, 0))
+            ],
+            id="an interval that reaches back from after the span",
+        ),
+    ],
+)
+def test_an_explanation_looks_behind_its_span(readings: list[Reading]) -> None:
+    assert explained_as_stored(readings, T0_MS, T0_MS + QUARTER) > 0
+
+
+def explained_as_stored(readings: list[Reading], from_ms: int, to_ms: int) -> int:
+    """Record readings, explain a span, and compare the receipt with the figure; return the energy in mJ."""
     homes = KnownHomes().add(DirectoryUser(id=1, version=1), replace(PLUG, kind=readings[0].kind))
+    figures: list[int] = []
 
     async def scenario(usage: Usage) -> None:
         await usage.record(readings)
@@ -281,5 +305,7 @@ def test_an_explanation_adds_up_to_the_figure(readings: list[Reading], quarters:
             figure = sum(one.energy_mj for one in sums if one.direction == direction)
             receipt = [step.within_mj for s in answer.streams if s.direction == direction for step in s.steps]
             assert sum(receipt) == figure
+            figures.append(figure)
 
     using(homes, scenario)
+    return sum(figures)
