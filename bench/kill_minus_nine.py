@@ -3,7 +3,8 @@
 Each round starts it on what the last one left, lets clients send (single readings, batches, repeats, over several
 connections, each request again until it is acknowledged), has one more home use too much, and sends SIGKILL at a
 random moment, one time in five while it starts. In the end every acknowledged reading has to be there once, the rollups
-have to sum up to the registers, the ledger has to balance, and every home has to have its mail, repeated as itself at most.
+have to sum up to the registers, the ledger has to balance, and every home has to have its mail, repeated as itself at
+most.
 """
 
 import argparse
