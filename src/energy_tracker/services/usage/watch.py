@@ -267,6 +267,7 @@ class HomeWatch:
             settled = await settled_steps(self.store, stream, from_ms=from_ms, to_ms=to_ms)
             hour.replace(stream, settled=settled, taken_back=())
             hour.streams[stream].tail = tail(head.state, rules)
+        hour.head_ms = max([hour.head_ms, *(episode.ended_ms or 0 for episode in over)])  # so far it was judged
         return hour
 
 

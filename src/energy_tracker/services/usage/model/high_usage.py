@@ -82,7 +82,7 @@ def _end(step: Step) -> int:
 
 @dataclass(slots=True)
 class HomeHour:
-    """The last hour of one home; `head_ms` is its newest event time, `above` whether an episode is open."""
+    """The last hour of one home; `head_ms` is the newest event time judged, `above` whether an episode is open."""
 
     head_ms: int = 0
     above: bool = False
@@ -136,10 +136,11 @@ class HomeHour:
         """Return the end of an open episode once the readings are older than the hour."""
         crossings: list[Crossing] = []
         if self.above and now_ms - self.head_ms > MS_PER_HOUR:
-            self._judge(self.head_ms + MS_PER_HOUR, threshold_mj, crossings)
+            self.head_ms += MS_PER_HOUR
+            self._judge(self.head_ms, threshold_mj, crossings)
             if self.above:
                 self.above = False
-                crossings.append(Crossing(self.head_ms + MS_PER_HOUR, above=False, energy_mj=0))
+                crossings.append(Crossing(self.head_ms, above=False, energy_mj=0))
         return crossings
 
     def _judge_minutes(self, until_ms: int, threshold_mj: int | None, crossings: list[Crossing]) -> None:
