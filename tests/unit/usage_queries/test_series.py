@@ -88,6 +88,16 @@ async def test_the_last_week_by_hours_is_the_default(home, client):
     assert answer["total"][0]["end"] == "2026-06-03T13:00:00Z"
 
 
+@pytest.mark.parametrize(
+    ("resolution", "begins"),
+    [("day", "2026-06-03T00:00:00Z"), ("week", "2026-04-13T00:00:00Z"), ("month", "2025-06-01T00:00:00Z")],
+)
+async def test_longer_buckets_begin_whole_by_default(home, client, resolution, begins):
+    home.add_device(1)
+    answer = await series(client, resolution=resolution)
+    assert (answer["from"], answer["to"]) == (begins, "2026-06-10T12:15:00Z")
+
+
 async def test_a_range_is_rounded_outward_to_quarter_hours_and_says_so(home, client):
     home.add_device(1)
     answer = await series(client, **{"from": "2026-06-01T10:07:00Z", "to": "2026-06-01T10:16:00Z"})

@@ -23,6 +23,7 @@ from energy_tracker.services.usage.model.calendar import (
     EARLIEST_MS,
     LATEST_MS,
     SHORTEST_MS,
+    bucket_start,
     cut,
     quarter_hour_end,
     same_time_days_before,
@@ -40,7 +41,7 @@ from energy_tracker.services.usage.ports import Directory, IntakeLedger, Reading
 LONGEST_WINDOW_DAYS: Final = 3660
 """Ten years."""
 
-DEFAULT_SERIES_DAYS: Final = 7
+DEFAULT_SERIES_DAYS: Final[dict[Resolution, int]] = {"hour": 7, "day": 7, "week": 56, "month": 365}
 MOST_BUCKETS: Final = 10_000
 """A year of hours, with room."""
 
@@ -122,7 +123,8 @@ class QueryService:
     ) -> SeriesAnswer:
         """Return the energy of `[from_ms, to_ms)`, rounded outward to quarter-hours and cut in the home's zone.
 
-        Without an end it is that of this quarter-hour, without a beginning the same time 7 days before the end.
+        Without an end it is that of this quarter-hour; without a beginning, 7 days (8 weeks, a year) before the end,
+        from the start of that day, week or month.
         `device_ids` picks devices; the total is that of the devices in the answer. Raises `UserNotFound`,
         `DeviceNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
         """
@@ -132,7 +134,9 @@ class QueryService:
         if to_ms is None:
             to_ms = quarter_hour_end(self._clock.now_ms())
         if from_ms is None:
-            from_ms = same_time_days_before(zone, max(EARLIEST_MS, min(to_ms, LATEST_MS)), DEFAULT_SERIES_DAYS)
+            within = max(EARLIEST_MS, min(to_ms, LATEST_MS))
+            some_days_before = same_time_days_before(zone, within, DEFAULT_SERIES_DAYS[resolution])
+            from_ms = bucket_start(zone, resolution, some_days_before)
         check_range(from_ms, to_ms)
         start_ms, end_ms = quarter_hour_start(from_ms), quarter_hour_end(to_ms)
         _check_size(resolution, end_ms - start_ms, len(home.chosen_ids))

@@ -57,6 +57,13 @@ def same_time_days_before(zone: tzinfo, instant_ms: int, days: int) -> int:
     return to_ms(from_ms(instant_ms).astimezone(zone) - timedelta(days=days))
 
 
+def bucket_start(zone: tzinfo, resolution: Resolution, instant_ms: int) -> int:
+    """Return the start of the day, week or month that holds an instant, in ms since 1970; of an hour, the instant."""
+    if resolution == "hour":
+        return instant_ms
+    return start_of_date(zone, _first_date(resolution, from_ms(instant_ms).astimezone(zone).date()))
+
+
 def cut(zone: tzinfo, resolution: Resolution, start_ms: int, end_ms: int) -> list[int]:
     """Return the boundaries of the buckets that tile `[start_ms, end_ms)`, both ends included, in ms since 1970.
 
