@@ -7,7 +7,7 @@ from itertools import pairwise
 import apsw
 import msgspec
 
-from energy_tracker.services.usage.adapters.sqlite_rows import DIRECTIONS, READING_COLUMNS, read_reading
+from energy_tracker.services.usage.adapters.sqlite_rows import READING_COLUMNS, read_reading
 from energy_tracker.services.usage.model.readings import Reading
 from energy_tracker.services.usage.model.rollups import BucketSum
 
@@ -15,6 +15,8 @@ Identity = tuple[int, int, bytes]
 """Device, time in ms since 1970, event key."""
 
 _FIND_AT_ONCE = 500
+
+_bucket_sums = msgspec.json.Decoder(list[BucketSum])
 
 
 def find_readings(connection: apsw.Connection, identities: Sequence[Identity]) -> dict[Identity, Reading]:
@@ -37,25 +39,26 @@ def sum_buckets(
     connection: apsw.Connection, device_ids: Sequence[int], boundaries_ms: Sequence[int]
 ) -> list[BucketSum]:
     """Return what lies in the buckets between successive boundaries (ms since 1970)."""
-    (packed,) = connection.execute(
+    packed = connection.execute(
         """
-        SELECT json_group_array(json_array(device_id, bucket, direction, channel, energy, estimated, covered)) FROM (
-            SELECT device_id, bound.key AS bucket, direction, channel,
+        SELECT json_group_array(
+            json_array(device_id, bucket, iif(direction, 'export', 'import'), channel, energy, estimated, covered)
+        ) FROM (
+            WITH bound AS MATERIALIZED (
+                SELECT key AS bucket, value ->> 0 AS begin_ms, value ->> 1 AS end_ms FROM json_each(?2)
+            )
+            SELECT device_id, bucket, direction, channel,
                    sum(energy_mj) AS energy, sum(estimated_mj) AS estimated, sum(covered_ms) AS covered
             FROM json_each(?1) AS wanted
-            CROSS JOIN json_each(?2) AS bound
+            CROSS JOIN bound
             CROSS JOIN quarter_hour
-            WHERE quarter_hour.device_id = wanted.value
-              AND start_ms >= bound.value ->> 0 AND start_ms < bound.value ->> 1
-            GROUP BY device_id, bound.key, direction, channel
+            WHERE quarter_hour.device_id = wanted.value AND start_ms >= begin_ms AND start_ms < end_ms
+            GROUP BY device_id, bucket, direction, channel
         )
         """,
         (json.dumps(list(device_ids)), json.dumps(list(pairwise(boundaries_ms)))),
-    ).fetchone()  # type: ignore[misc]  # an aggregate always has its one row
-    return [
-        BucketSum(device_id, bucket, DIRECTIONS[direction], channel, energy_mj, estimated_mj, covered_ms)
-        for device_id, bucket, direction, channel, energy_mj, estimated_mj, covered_ms in msgspec.json.decode(packed)
-    ]
+    ).get
+    return _bucket_sums.decode(packed)
 
 
 def _find_parked(connection: apsw.Connection, identities: Sequence[Identity]) -> set[Identity]:
