@@ -90,7 +90,7 @@ async def test_the_last_week_by_hours_is_the_default(home, client):
 
 @pytest.mark.parametrize(
     ("resolution", "begins"),
-    [("day", "2026-06-03T00:00:00Z"), ("week", "2026-04-13T00:00:00Z"), ("month", "2025-06-01T00:00:00Z")],
+    [("day", "2026-06-02T22:00:00Z"), ("week", "2026-04-12T22:00:00Z"), ("month", "2025-05-31T22:00:00Z")],
 )
 async def test_longer_buckets_begin_whole_by_default(home, client, resolution, begins):
     home.add_device(1)
