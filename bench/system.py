@@ -97,7 +97,9 @@ def _wait_until_ready(home: Path, process: "subprocess.Popen[bytes]", until: flo
 KINDS = ("power", "interval", "register")
 
 
-def register_homes(system: System, homes: int, devices: int, *, alerting: bool = False) -> list[list[int]]:
+def register_homes(
+    system: System, homes: int, devices: int, *, alerting: bool = False, kinds: Sequence[str] = KINDS
+) -> list[list[int]]:
     """Register homes of so many devices, their kinds in turn; return the ids of the devices, home by home."""
     registered = []
     with httpx.Client() as http:
@@ -121,7 +123,7 @@ def register_homes(system: System, homes: int, devices: int, *, alerting: bool =
                         type="MISC",
                         location="",
                         userId=user,
-                        kind=KINDS[device % 3],
+                        kind=kinds[device % len(kinds)],
                     )
                     for device in range(devices)
                 ]
