@@ -119,6 +119,7 @@ class Process:
     usage: UsageService
     worker: UsageWorker
     log: SqliteEventLog
+    writers: tuple[InlineWriter, ...]
     tasks: list[asyncio.Task[Any]]
 
     @property
@@ -150,8 +151,6 @@ class World:
         """Have the client do something, again and again until it is acknowledged by a process."""
         for _ in range(ROUNDS):
             process = await self._running()
-            if process is None:
-                continue
             work = asyncio.ensure_future(action(process))
             await self._pass_time(work.done, process)
             if not work.done():
@@ -181,8 +180,6 @@ class World:
         """Let processes live, and start them again, until one has nothing left to do for a while."""
         for _ in range(ROUNDS):
             process = await self._running()
-            if process is None:
-                continue
             await self._pass_time(partial(self._has_rested, process, self.clock.now_ms()), process)
             if not process.has_ended:
                 return
@@ -196,25 +193,22 @@ class World:
             return
         process, self.process = self.process, None
         process.fate.ended = True
+        if process.fate.keeps_lazy_writes:
+            for writer in process.writers:
+                writer.write_lazily()
         for task in process.tasks:
             task.cancel()
         for end in await asyncio.gather(*process.tasks, return_exceptions=True):
             assert isinstance(end, asyncio.CancelledError | ProcessEnded), end
 
-    async def _running(self) -> Process | None:
-        """Return the running process, or start one; None if that ended while it started."""
+    async def _running(self) -> Process:
+        """Return the running process, or start one, of which no task has done anything yet: the client may be first."""
         if self.process is not None and self.process.has_ended:
             await self.end()
         if self.process is None:
             fate = self.fates.pop(0) if self.fates else Fate()
             self.starts += 1
-            starting = asyncio.ensure_future(self._start(fate))
-            await self._pass_time(starting.done, None)
-            (outcome,) = await asyncio.gather(starting, return_exceptions=True)
-            if not isinstance(outcome, Process):
-                assert isinstance(outcome, ProcessEnded | TemporarilyUnavailable), outcome
-                return None
-            self.process = outcome
+            self.process = await self._start(fate)
         return self.process
 
     async def _start(self, fate: Fate) -> Process:
@@ -265,7 +259,7 @@ class World:
             lambda: self._look_around(directory),
         )
         tasks = [asyncio.ensure_future(each()) for each in work]
-        return Process(fate, ingestion, usage, worker, plain_log, tasks)
+        return Process(fate, ingestion, usage, worker, plain_log, (log_writer, writer), tasks)
 
     async def _look_around(self, directory: Directory) -> None:
         while True:

@@ -22,6 +22,8 @@ class Fate:
     """Decides about every call of every wrapped port of one process, and counts them by name."""
 
     decide: Callable[[int, str], Event] = lambda _number, _name: "pass"
+    keeps_lazy_writes: bool = False
+    """Whether what was to be written when there is company has reached the disk when the process ends."""
     ended: bool = False
     calls: int = 0
     names: Counter[str] = field(default_factory=Counter)

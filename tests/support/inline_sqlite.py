@@ -60,6 +60,13 @@ class InlineWriter:
         self._lazy.append((handler, payload, future))
         return future
 
+    def write_lazily(self) -> None:
+        """Do the lazy jobs, as the writer does after half a second."""
+        lazy, self._lazy = self._lazy, []
+        with self.disk.connection:
+            for handler, payload, _ in lazy:
+                handler(self.disk.connection, [payload])
+
     def after_commit(self, effect: Callable[[], None]) -> None:
         """Run `effect` after the COMMIT."""
         self._effects.append(effect)
