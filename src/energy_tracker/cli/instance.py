@@ -49,10 +49,14 @@ def running_instance(home: Path) -> Instance | None:
     if not is_locked(home):
         return None
     try:
-        return msgspec.json.decode((home / RUN_FILE).read_bytes(), type=Instance)
-    except (FileNotFoundError, msgspec.MsgspecError):
+        instance = msgspec.json.decode((home / RUN_FILE).read_bytes(), type=Instance)
+        os.kill(instance.pid, 0)  # one that was killed left its addresses behind, and the next is just starting
+    except PermissionError:
+        return instance
+    except (FileNotFoundError, ProcessLookupError, msgspec.MsgspecError):
         message = (
             f"Another process works on {home}, and serves nothing (an import, or one that is just starting or ending). "
             "Try again in a moment."
         )
         raise InstanceUnclear(message) from None
+    return instance

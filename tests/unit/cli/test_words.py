@@ -1,9 +1,11 @@
 """What commands take and print: periods, texts that steer nothing, instants on the wire, the help."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 import typer
 from hypothesis import given
@@ -70,8 +72,14 @@ def test_a_lock_without_addresses_is_no_instance_yet(tmp_path):
         assert is_locked(tmp_path)
         with pytest.raises(InstanceUnclear):
             running_instance(tmp_path)
-        (tmp_path / "run.json").write_text('{"pid": 7, "urls": {"user": "http://127.0.0.1:8080"}}')
-        assert running_instance(tmp_path) == Instance(7, {"user": "http://127.0.0.1:8080"})
+        run = Instance(os.getpid(), {"user": "http://127.0.0.1:8080"})
+        (tmp_path / "run.json").write_bytes(msgspec.json.encode(run))
+        assert running_instance(tmp_path) == run
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        (tmp_path / "run.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run, pid=ended.pid)))
+        with pytest.raises(InstanceUnclear):
+            running_instance(tmp_path)
     assert running_instance(tmp_path) is None
 
 
