@@ -28,6 +28,9 @@ class KnownHomes:
     all_devices: dict[int, DirectoryDevice] = field(default_factory=dict)
     stale: bool = False
 
+    async def refresh(self) -> None:
+        """Learn nothing new."""
+
     def add(self, *entries: DirectoryUser | DirectoryDevice) -> "KnownHomes":
         for entry in entries:
             if isinstance(entry, DirectoryUser):

@@ -24,6 +24,8 @@ from energy_tracker.services.usage.watch import HomeWatch
 log = logging.getLogger(__name__)
 
 JUDGED_AT_ONCE_MS = 7 * MS_PER_DAY
+ASKED_ABOUT = 10_000
+"""How many unknown devices are remembered as having been asked about."""
 PARKED_AT_ONCE = 5_000
 POISON_LIMIT = 10_000
 """Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
@@ -54,6 +56,7 @@ class UsageService:
         self.news = asyncio.Event()
         """Set whenever messages wait to be appended to the log."""
         self._turn = asyncio.Lock()
+        self._asked_about: set[int] = set()
         self._deriver = Deriver(self.store)
         self._stored_position: int | None = None
         self._poison_in_a_row = 0
@@ -162,6 +165,7 @@ class UsageService:
         by_device: defaultdict[int, list[Reading]] = defaultdict(list)
         for reading in readings:
             by_device[reading.device_id].append(reading)
+        await self._ask_about(by_device.keys())
         now_ms = self.clock.now_ms()
         known: dict[int, DirectoryDevice] = {}
         for device_id, group in by_device.items():
@@ -178,6 +182,20 @@ class UsageService:
         for device_id, device in known.items():
             await self._deriver.take(device_id, rules_of(device), by_device[device_id], turn)
         self.watch.observe(turn, now_ms=now_ms)
+
+    async def _ask_about(self, device_ids: Collection[int]) -> None:
+        """Ask the registry, once, about devices that it has not told of: one may have been registered just now.
+
+        Whoever registers a device and sends at once (an import does) would else have the readings parked and taken up
+        again.
+        """
+        unknown = {device_id for device_id in device_ids if self.directory.device(device_id) is None}
+        unknown -= self._asked_about
+        if unknown and not self.directory.stale:
+            if len(self._asked_about) > ASKED_ABOUT:
+                self._asked_about.clear()
+            self._asked_about |= unknown
+            await self.directory.refresh()
 
     async def _derive_anew(self, device_id: int) -> int:
         device = self.directory.device(device_id)
