@@ -50,13 +50,22 @@ def running_instance(home: Path) -> Instance | None:
         return None
     try:
         instance = msgspec.json.decode((home / RUN_FILE).read_bytes(), type=Instance)
-        os.kill(instance.pid, 0)  # one that was killed left its addresses behind, and the next is just starting
-    except PermissionError:
-        return instance
-    except (FileNotFoundError, ProcessLookupError, msgspec.MsgspecError):
+    except (FileNotFoundError, msgspec.MsgspecError):
+        instance = None
+    if instance is None or not _is_alive(instance.pid):  # one that was killed leaves its addresses behind
         message = (
             f"Another process works on {home}, and serves nothing (an import, or one that is just starting or ending). "
             "Try again in a moment."
         )
-        raise InstanceUnclear(message) from None
+        raise InstanceUnclear(message)
     return instance
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
