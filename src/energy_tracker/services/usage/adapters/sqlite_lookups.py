@@ -27,7 +27,7 @@ def find_readings(connection: apsw.Connection, identities: Sequence[Identity]) -
         values = ",".join(["(?,?,?)"] * len(part))
         rows = connection.execute(
             f"WITH wanted(d, t, k) AS (VALUES {values}) SELECT {READING_COLUMNS} FROM wanted"
-            " JOIN reading ON device_id = d AND time_ms = t AND key = k",
+            " CROSS JOIN reading ON device_id = d AND time_ms = t AND key = k",  # CROSS: never to scan the readings
             tuple(value for identity in part for value in identity),
         )
         for row in rows:
@@ -61,13 +61,24 @@ def sum_buckets(
     return _bucket_sums.decode(packed)
 
 
+def _find_stored(connection: apsw.Connection, identities: Sequence[Identity]) -> set[Identity]:
+    """Return which of (device, time, key) are stored, by one statement that answers one row."""
+    places = json.dumps([(device_id, time_ms, key.hex()) for device_id, time_ms, key in identities])
+    found = connection.execute(
+        "SELECT json_group_array(wanted.key) FROM json_each(?) AS wanted WHERE EXISTS (SELECT 1 FROM reading"
+        " WHERE device_id = wanted.value ->> 0 AND time_ms = wanted.value ->> 1 AND key = unhex(wanted.value ->> 2))",
+        (places,),
+    ).get
+    return {identities[index] for index in json.loads(found)}
+
+
 def _find_parked(connection: apsw.Connection, identities: Sequence[Identity]) -> set[Identity]:
     """Return which of (device, time, key) wait for their device to be registered."""
     if connection.execute("SELECT 1 FROM parked LIMIT 1").get is None:
         return set()
     places = json.dumps([(device_id, time_ms) for device_id, time_ms, _ in identities])
     rows = connection.execute(
-        "SELECT DISTINCT parked.reading FROM json_each(?) AS wanted JOIN parked"
+        "SELECT DISTINCT parked.reading FROM json_each(?) AS wanted CROSS JOIN parked"
         " ON device_id = wanted.value ->> 0 AND reading ->> 'time_ms' = wanted.value ->> 1",
         (places,),
     )
@@ -99,7 +110,7 @@ class SqliteKnownReadings:
         """Return which readings, by (device, time, key), are stored or parked."""
         connection = self._reader()
         parked = _find_parked(connection, keys)  # first: readings move from there to the stored ones, never back
-        return parked | set(find_readings(connection, keys))
+        return parked | _find_stored(connection, keys)
 
     def close(self) -> None:
         """Close the connection."""
