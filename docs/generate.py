@@ -88,7 +88,7 @@ def _described_apps() -> Iterator[tuple[str, FastAPI]]:
         app = _app(service)
         app.include_router(router)
         yield service, app
-    parts: dict[str, Any] = dict.fromkeys(("queries", "explain", "rebuild"), NOT_CALLED)
+    parts: dict[str, Any] = dict.fromkeys(("queries", "explain", "rebuild", "dead_letters"), NOT_CALLED)
     yield "usage", create_usage_api(**parts, health=Health(), telemetry=Telemetry("usage"))
 
 

@@ -180,3 +180,42 @@ async def test_a_deleted_user_takes_devices_and_readings_along(tmp_path: Path) -
             assert readings.execute("SELECT count(*) FROM quarter_hour").get == 0
         finally:
             readings.close()
+
+
+async def test_dead_letters_come_back_once_their_device_is_registered(tmp_path: Path) -> None:
+    async with system_on(tmp_path, VirtualClock()) as system:
+        user = await system.add_user()
+        await system.send({"deviceId": 1, "energyConsumed": 0.1, "timestamp": system.ago(minutes=1)})
+        await system.pass_time(310)
+        await system.caught_up()
+        offsets: list[int] = []
+
+        async def listed() -> bool:
+            page = await system.get("usage", "/actuator/deadletters")
+            offsets[:] = [letter["offset"] for letter in page["items"]]
+            return len(offsets) > 0
+
+        async def replay() -> None:
+            answer = await system.call("POST", "usage", "/actuator/deadletters/replay", {"offsets": offsets[:1]})
+            assert (answer.status_code, answer.json()) == (200, {"replayed": 1})
+
+        async def ledger_is(stored: int, dead_lettered: int) -> None:
+            async def balanced() -> bool:
+                ledger = await system.get("usage", "/api/v1/ledger")
+                return (ledger["stored"], ledger["deadLettered"], ledger["balanced"]) == (stored, dead_lettered, True)
+
+            await system.until(balanced)
+
+        await system.until(listed)
+        await replay()  # too early: it is a dead letter again
+        await ledger_is(0, 1)
+        assert await system.add_device(user) == 1
+        await replay()
+        await ledger_is(1, 0)
+        await replay()  # once more changes nothing
+        await system.pass_time(1)
+        await ledger_is(1, 0)
+        usage = await system.get("usage", f"/api/v1/usage/{user}", days=1)
+        assert usage["devices"][0]["energyConsumed"] == pytest.approx(0.1)
+        unknown = await system.call("POST", "usage", "/actuator/deadletters/replay", {"offsets": [10_000]})
+        assert unknown.status_code == 404

@@ -8,12 +8,14 @@ import httpx
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.contracts.usage import Explanation, RebuildAnswer
+from energy_tracker.eventlog.memory import MemoryEventLog
 from energy_tracker.kit.health import Health
 from energy_tracker.kit.ids import event_key
 from energy_tracker.kit.instants import to_iso, to_ms
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.adapters.memory import MemoryDirectory, MemoryIntake, MemoryReadings
 from energy_tracker.services.usage.api import create_api
+from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading
 from energy_tracker.services.usage.queries import QueryService
 
@@ -115,6 +117,7 @@ class Home:
             queries=self.queries,
             explain=Explainer(),
             rebuild=self.rebuilder,
+            dead_letters=DeadLetterService(MemoryEventLog(clock=self.clock)),
             health=Health(),
             telemetry=Telemetry("usage"),
         )

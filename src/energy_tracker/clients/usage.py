@@ -1,10 +1,21 @@
 """usage-service's calls, typed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+import msgspec
+
 from energy_tracker.clients.http import ServiceCalls, ServiceUnavailable
-from energy_tracker.contracts.usage import LedgerAnswer, ReadingsAnswer, Resolution, SeriesAnswer, UsageAnswer
+from energy_tracker.contracts.usage import (
+    DeadLettersAnswer,
+    LedgerAnswer,
+    ReadingsAnswer,
+    ReplayAnswer,
+    Resolution,
+    SeriesAnswer,
+    UsageAnswer,
+)
 from energy_tracker.kit import strict_json
 from energy_tracker.kit.instants import to_iso
 from energy_tracker.kit.problems import Problem
@@ -65,3 +76,18 @@ class UsageClient:
         """Return the ledger: what became of everything received, since the beginning of the data."""
         beside = replace(self.calls, url=self.calls.url.rstrip("/").removesuffix("/usage") + "/ledger")
         return self.calls.struct(LedgerAnswer, await beside.call("GET"))
+
+    async def dead_letters(self, *, after: int = 0, limit: int = 100) -> DeadLettersAnswer:
+        """Return a page of what could not be kept, oldest first, above an offset."""
+        response = await self._actuator("/deadletters").call("GET", query={"after": after, "limit": limit})
+        return self.calls.struct(DeadLettersAnswer, response)
+
+    async def replay(self, offsets: Sequence[int]) -> ReplayAnswer:
+        """Send dead letters through the log again."""
+        content = msgspec.json.encode({"offsets": offsets})
+        headers = {"Content-Type": "application/json"}
+        response = await self._actuator("/deadletters/replay").call("POST", content=content, headers=headers)
+        return self.calls.struct(ReplayAnswer, response)
+
+    def _actuator(self, path: str) -> ServiceCalls:
+        return replace(self.calls, url=f"{self.calls.url.rstrip('/').removesuffix(PATH)}/actuator{path}")

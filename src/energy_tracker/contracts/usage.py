@@ -153,3 +153,29 @@ class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     devices: int
     readings: int
     seconds: float
+
+
+class DeadLetterBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Something that was on `energy-usage` and could not be kept: why, since when, and as it came.
+
+    `offset` names it; `original` is its text, with U+FFFD where its bytes are none.
+    """
+
+    offset: int
+    reason: str
+    dead_since: str
+    origin_offset: int
+    original: str
+
+
+class DeadLettersAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /actuator/deadletters?after&limit`: a page, oldest first; `next` is the `after` of the following one."""
+
+    items: tuple[DeadLetterBody, ...]
+    next: int | None
+
+
+class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`POST /actuator/deadletters/replay`: how many were sent through the log again."""
+
+    replayed: int

@@ -14,6 +14,7 @@ from energy_tracker.kit.health import Health
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.adapters.intake import IngestionIntake
 from energy_tracker.services.usage.api import create_api
+from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.explain import ExplainService
 from energy_tracker.services.usage.ports import ReadingStore
 from energy_tracker.services.usage.queries import QueryService
@@ -49,6 +50,7 @@ async def usage_service(
         queries=queries,
         explain=ExplainService(store, queries),
         rebuild=service,
+        dead_letters=DeadLetterService(log),
         health=Health({"flow": worker.health}),
         telemetry=Telemetry("usage"),
     )

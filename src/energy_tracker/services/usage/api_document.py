@@ -6,16 +6,27 @@ import msgspec
 from fastapi import FastAPI
 
 from energy_tracker.contracts.usage import (
+    DeadLettersAnswer,
     Explanation,
     LedgerAnswer,
     ReadingsAnswer,
     RebuildAnswer,
+    ReplayAnswer,
     SeriesAnswer,
     UsageAnswer,
 )
 from energy_tracker.kit.gate import PROBLEM_JSON
 
-ANSWERS: Final = (UsageAnswer, SeriesAnswer, ReadingsAnswer, Explanation, LedgerAnswer, RebuildAnswer)
+ANSWERS: Final = (
+    UsageAnswer,
+    SeriesAnswer,
+    ReadingsAnswer,
+    Explanation,
+    LedgerAnswer,
+    RebuildAnswer,
+    DeadLettersAnswer,
+    ReplayAnswer,
+)
 
 
 def describe_answers(answer: type[msgspec.Struct], *, unknown: bool = True) -> dict[int | str, dict[str, Any]]:

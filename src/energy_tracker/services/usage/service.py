@@ -90,11 +90,11 @@ class UsageService:
             poison = 0 if good else poison + len(dead)
             if poison > self.poison_limit:
                 raise TooMuchPoison(f"{poison} messages in a row cannot be read, up to offset {record.offset}.")
-        await self._take(readings, turn, offset=records[-1].offset)
+        await self._take(readings, turn, offset=records[-1].offset, may_wait=not replayed)
         if replayed:
             # They were counted when they came first: only what is no dead letter any more changes the ledger.
             dead_again = sum(letter.readings for letter in turn.dead_letters)
-            turn.revived, turn.repeated = len(turn.readings) + len(turn.parked) + dead_again, 0
+            turn.revived, turn.repeated = len(turn.readings) + dead_again, 0
         await self._commit(turn)
         self._poison_in_a_row = poison
         return len(turn.readings)
@@ -160,8 +160,8 @@ class UsageService:
         seconds = (self.clock.now_ms() - began_ms) / 1000
         return RebuildAnswer(devices=devices, readings=readings, seconds=seconds)
 
-    async def _take(self, readings: Sequence[Reading], turn: Recorded, *, offset: int) -> None:
-        """Add to a turn what readings change."""
+    async def _take(self, readings: Sequence[Reading], turn: Recorded, *, offset: int, may_wait: bool = True) -> None:
+        """Add to a turn what readings change; those of unknown devices wait for them, or are dead letters."""
         by_device: defaultdict[int, list[Reading]] = defaultdict(list)
         for reading in readings:
             by_device[reading.device_id].append(reading)
@@ -175,6 +175,8 @@ class UsageService:
                 continue
             if self.directory.device_is_erased(device_id):
                 turn.dead_letters += [dead_letter_of(reading, _OWNER_DELETED, offset=offset) for reading in group]
+            elif not may_wait:
+                turn.dead_letters += [dead_letter_of(reading, _NOT_REGISTERED, offset=offset) for reading in group]
             else:
                 turn.parked += [Parked(0, reading, offset, now_ms) for reading in group]
         await self._deriver.load(known)
