@@ -130,7 +130,17 @@ class HomeHour:
         self._judge_minutes(head_ms, threshold_mj, crossings)
         self.head_ms = max(self.head_ms, head_ms)
         self._judge(self.head_ms, threshold_mj, crossings)
+        self._tell_what_is_known(crossings)
         return crossings
+
+    def _tell_what_is_known(self, crossings: list[Crossing]) -> None:
+        """Let an opening within the last hour tell the sum up to the newest reading, where that is more.
+
+        It is found only now, and its first minute holds no more than the threshold and a little.
+        """
+        if crossings and crossings[-1].above and self.head_ms - crossings[-1].at_ms <= MS_PER_HOUR:
+            energy_mj = max(crossings[-1].energy_mj, self.energy_mj(self.head_ms))
+            crossings[-1] = Crossing(crossings[-1].at_ms, above=True, energy_mj=energy_mj)
 
     def grow_older(self, now_ms: int, threshold_mj: int | None) -> list[Crossing]:
         """Return the end of an open episode once the readings are older than the hour."""
