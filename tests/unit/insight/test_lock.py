@@ -11,7 +11,7 @@ from tests.support.advisers import CLAIMS, honest_answer, lying_answers
 from tests.support.homes import facts_of, golden_home
 
 from energy_tracker.services.insight.adapters.rules import RuleAdviser
-from energy_tracker.services.insight.model.advice import Purpose, render
+from energy_tracker.services.insight.model.advice import ProposedTip, Purpose, render
 from energy_tracker.services.insight.model.facts import FactTable
 from energy_tracker.services.insight.model.lock import AnswerRejected, check_tips, parse_answer
 from energy_tracker.services.insight.ports import Question
@@ -202,6 +202,12 @@ def test_a_fact_is_not_told_of_another_device():
     ):
         tip = {"action": "inform", "text": text, "facts": [fact.id]}
         assert str(passes(json.dumps({"tips": [tip]}), TABLE)).startswith("rejected: ")
+
+
+def test_a_tip_that_shows_none_of_its_facts_rests_on_nothing():
+    tip = ProposedTip("inform", "The home draws most of its energy for lighting and heating.", ("F1",))
+    with pytest.raises(AnswerRejected, match="shows in its text"):
+        check_tips((tip,), TABLE)
 
 
 async def test_the_rules_pass_the_lock_they_do_not_need():

@@ -107,6 +107,8 @@ def _check_tip(tip: ProposedTip, table: FactTable) -> ProposedTip:
     unknown += [alias for alias in cited if alias[0] == "D" and alias not in {s.alias for s in table.subjects}]
     if unknown or not ids or len(ids) > MAX_FACTS_A_TIP:
         raise AnswerRejected("Every tip cites facts of the table, and only those.")
+    if not any(alias.startswith("F") for alias in cited):
+        raise AnswerRejected("Every tip shows in its text at least one of the facts that it rests on, such as {F3}.")
     _check_borders(text)
     _check_words(CITATION.sub(" ", text))
     _check_action(tip.action, ids, table)
