@@ -16,6 +16,7 @@ from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.decoding import decode_record
 from energy_tracker.services.usage.deriving import Deriver
+from energy_tracker.services.usage.model.homes import owned_spans
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading
 from energy_tracker.services.usage.news import bury, dead_letter_of
 from energy_tracker.services.usage.ports import Directory, Parked, ReadingStore, Recorded, Span
@@ -26,10 +27,10 @@ log = logging.getLogger(__name__)
 JUDGED_AT_ONCE_MS = 7 * MS_PER_DAY
 ASKED_ABOUT = 10_000
 """How many unknown devices are remembered as having been asked about."""
+GIVE_WAY_AFTER = 1_000
 PARKED_AT_ONCE = 5_000
 POISON_LIMIT = 10_000
 """Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
-_FOR_EVER_MS = 2**62
 _NOT_REGISTERED = "the device is not registered"
 _OWNER_DELETED = "the device's owner was deleted"
 
@@ -82,8 +83,11 @@ class UsageService:
         """Store the readings of records that all are, or all are not, replayed dead letters."""
         turn = Recorded(position=records[-1].offset)
         readings: list[Reading] = []
-        poison = self._poison_in_a_row
+        poison, give_way_at = self._poison_in_a_row, GIVE_WAY_AFTER
         for record in records:
+            if len(readings) >= give_way_at:  # others of this event loop have requests to answer
+                give_way_at += GIVE_WAY_AFTER
+                await asyncio.sleep(0)
             good, dead = decode_record(record)
             readings += good
             turn.dead_letters += dead
@@ -278,17 +282,6 @@ class UsageService:
 def rules_of(device: DirectoryDevice) -> DeviceRules:
     """Return how a device's readings are to be understood."""
     return DeviceRules(device.kind, device.direction, device.max_hold_ms, device.rated_power_w)
-
-
-def owned_spans(device: DirectoryDevice, user_id: int) -> list[tuple[int, int]]:
-    """Return the stretches of time, `[from, to)` in ms since 1970, in which a device was a user's."""
-    begins = [0 if assignment.from_ms is None else assignment.from_ms for assignment in device.assignments]
-    ends = [*begins[1:], _FOR_EVER_MS]
-    return [
-        (begin, end)
-        for begin, end, assignment in zip(begins, ends, device.assignments, strict=True)
-        if assignment.user_id == user_id and begin < end
-    ]
 
 
 def _bury_parked(parked: Sequence[Parked], reason: str) -> Recorded:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from energy_tracker.contracts.directory import Assignment, DirectoryDevice
 
+_FOR_EVER_MS = 2**62
+
 
 class Period(NamedTuple):
     """A span `[start_ms, end_ms)` in which a home stays as it is; the sets hold device ids."""
@@ -87,3 +89,14 @@ def _is_below(device_id: int, others: Collection[int], parents: Mapping[int, int
 
 def _floored(instant_ms: int, grid_ms: int) -> int:
     return instant_ms - instant_ms % grid_ms
+
+
+def owned_spans(device: DirectoryDevice, user_id: int) -> list[tuple[int, int]]:
+    """Return the stretches of time, `[from, to)` in ms since 1970, in which a device was a user's."""
+    begins = [0 if assignment.from_ms is None else assignment.from_ms for assignment in device.assignments]
+    ends = [*begins[1:], _FOR_EVER_MS]
+    return [
+        (begin, end)
+        for begin, end, assignment in zip(begins, ends, device.assignments, strict=True)
+        if assignment.user_id == user_id and begin < end
+    ]
