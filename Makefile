@@ -25,7 +25,7 @@ help: ## list the targets
 run: $(VENV)/.base ## start the demo home: all six services in one process; Ctrl-C stops it
 	@exec $(BIN)/energy-tracker demo
 
-test: $(VENV)/.dev ## run every test that needs no server, in about a minute
+test: $(VENV)/.dev ## run every test that needs no server, in about two minutes
 	$(BIN)/python -m pytest -m 'not servers' -n $(WORKERS) $(PYTEST_ARGS)
 
 test-all: $(VENV)/.dev ## run every test, also those on the servers that ENERGY_TEST_* variables name
