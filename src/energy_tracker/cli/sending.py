@@ -16,6 +16,8 @@ from energy_tracker.services.ingestion.imports.times import US_PER_SECOND
 
 ATTEMPTS: Final = 60
 DERIVE_PATIENCE_S: Final = 600.0
+_LOOKS = 240
+_LOOK_AGAIN_S = 0.25
 _BUSY = frozenset({429, 502, 503, 504})
 _CACHE_LIMIT = 50_000
 _MEMBER = {"interval": "energyConsumed", "register": "registerKwh", "power": "powerW"}
@@ -104,7 +106,17 @@ async def wait_until_derived(clients: Clients, *, progress: Callable[[int, int],
         waited_s += pause_s
         pause_s = min(0.5, pause_s * 1.5)
         ledger = await clients.usage.ledger()
+    await _until_judged(clients)
     return True
+
+
+async def _until_judged(clients: Clients) -> None:
+    """Return once usage-service has looked for alerts in the past that changed, a minute later at most."""
+    for _ in range(_LOOKS):
+        health = (await clients.bases["usage"].call("GET", "/actuator/health")).json()
+        if not health["components"]["flow"]["details"].get("pastToJudge"):
+            return
+        await clients.clock.sleep(_LOOK_AGAIN_S)
 
 
 def reason_of(item: BatchItem) -> str:

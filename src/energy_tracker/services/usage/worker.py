@@ -82,7 +82,7 @@ class UsageWorker:
     async def health(self) -> PartHealth:
         """Report the lag, and what does not go on; DOWN while there is anything."""
         lag = await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
-        details: dict[str, object] = {"lag": lag}
+        details: dict[str, object] = {"lag": lag, "pastToJudge": len(await self.store.to_judge())}
         if not self.errors:
             return PartHealth("UP", details)
         return PartHealth("DOWN", details | {"errors": dict(self.errors)})
