@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _COLUMNS = (">offset", "since (UTC)", "why", "as it came")
 _PAGE = 1_000
-_LOOKS = 600
-_LOOK_AGAIN_S = 0.1
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,15 +33,6 @@ async def _all(clients: "Clients") -> "list[DeadLetterBody]":
         found += page.items
         after = page.next
     return found
-
-
-async def _until_taken(clients: "Clients") -> None:
-    """Return once usage-service has taken what is on the log: what is replayed is in no count of the ledger."""
-    for _ in range(_LOOKS):
-        health = (await clients.bases["usage"].call("GET", "/actuator/health")).json()
-        if health["components"]["flow"]["details"]["lag"] == 0:
-            return
-        await clients.clock.sleep(_LOOK_AGAIN_S)
 
 
 def list_letters(context: typer.Context, as_json: AsJson = False) -> None:
@@ -73,11 +62,12 @@ def replay(
 
     async def command(settings: "Settings", output: Output) -> None:
         from energy_tracker.cli.access import services
+        from energy_tracker.cli.sending import until_flow_has_none
 
         async with services(settings) as clients:
             chosen = offsets or [letter.offset for letter in await _all(clients)]
             replayed = (await clients.usage.replay(chosen)).replayed if chosen else 0
-            await _until_taken(clients)
+            await until_flow_has_none(clients, "lag")  # what is replayed is in no count of the ledger
         output.document({"replayed": replayed})
         output.note(f"{replayed} dead letters were sent through the log again.")
 

@@ -106,15 +106,18 @@ async def wait_until_derived(clients: Clients, *, progress: Callable[[int, int],
         waited_s += pause_s
         pause_s = min(0.5, pause_s * 1.5)
         ledger = await clients.usage.ledger()
-    await _until_judged(clients)
+    await until_flow_has_none(clients, "pastToJudge")
     return True
 
 
-async def _until_judged(clients: Clients) -> None:
-    """Return once usage-service has looked for alerts in the past that changed, a minute later at most."""
+async def until_flow_has_none(clients: Clients, what: str) -> None:
+    """Return once nothing of `what` waits in usage-service's flow, as its health counts it; a minute later at most.
+
+    `lag` is what lies on the log, `pastToJudge` the stretches of the past that are to be looked over for alerts.
+    """
     for _ in range(_LOOKS):
         health = (await clients.bases["usage"].call("GET", "/actuator/health")).json()
-        if not health["components"]["flow"]["details"].get("pastToJudge"):
+        if not health["components"]["flow"]["details"][what]:
             return
         await clients.clock.sleep(_LOOK_AGAIN_S)
 

@@ -15,7 +15,7 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.decoding import decode_record
-from energy_tracker.services.usage.deriving import Deriver
+from energy_tracker.services.usage.deriving import READINGS_AT_ONCE, Deriver
 from energy_tracker.services.usage.model.homes import owned_spans
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading
 from energy_tracker.services.usage.news import bury, dead_letter_of
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 JUDGED_AT_ONCE_MS = 7 * MS_PER_DAY
 ASKED_ABOUT = 10_000
 """How many unknown devices are remembered as having been asked about."""
-GIVE_WAY_AFTER = 1_000
 PARKED_AT_ONCE = 5_000
 POISON_LIMIT = 10_000
 """Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
@@ -83,10 +82,10 @@ class UsageService:
         """Store the readings of records that all are, or all are not, replayed dead letters."""
         turn = Recorded(position=records[-1].offset)
         readings: list[Reading] = []
-        poison, give_way_at = self._poison_in_a_row, GIVE_WAY_AFTER
+        poison, give_way_at = self._poison_in_a_row, READINGS_AT_ONCE
         for record in records:
             if len(readings) >= give_way_at:  # others of this event loop have requests to answer
-                give_way_at += GIVE_WAY_AFTER
+                give_way_at += READINGS_AT_ONCE
                 await asyncio.sleep(0)
             good, dead = decode_record(record)
             readings += good
