@@ -2,7 +2,7 @@
 
 What a server's answer means: it has taken the mail only when it says so after DATA. A permanent refusal (5xx) of the
 recipient or of the content is about this mail. Everything else (no connection, a time-out, a failed log-in, a refused
-sender, 4xx) may pass or be mended, so the mail is tried again.
+sender, 4xx) may pass or be mended, so the mail is tried again. What comes after that (QUIT) changes nothing.
 """
 
 import asyncio
@@ -18,6 +18,10 @@ from energy_tracker.services.alert.model.mails import Deferred, Delivered, Mail,
 
 LIST_ID = "Energy Tracker alerts <alerts.energy-tracker.localhost>"
 _PERMANENT = 500
+_ABOUT_THE_SERVER = frozenset({421, 530})
+"""Whatever was asked: it is shutting down (RFC 5321, section 3.8), or wants a log-in (RFC 4954, section 6)."""
+
+_GOODBYE_S = 1.0
 _MAX_REASON = 300
 
 
@@ -28,30 +32,32 @@ class SmtpNotifier:
 
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
+        self._system_trust: ssl.SSLContext | None = None
 
     async def send(self, mail: Mail) -> Outcome:
         """Try once to hand over a mail, within the time-out of the settings."""
+        client = None
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                return await self._converse(mail)
+                client = self._client()
+                await client.connect()
+                outcome = await self._hand_over(client, mail)
+            await self._say_goodbye(client)
         except TimeoutError:
             return Deferred(f"the server did not answer within {self._settings.timeout_s:g} s", whole_server=True)
         except (aiosmtplib.SMTPException, OSError) as error:  # no connection, no trust, no log-in
             return Deferred(_reason(error), whole_server=True)
         except ValueError as error:  # what cannot be written as a mail, or as an address on the wire
             return Refused(_reason(error))
-
-    async def _converse(self, mail: Mail) -> Outcome:
-        client = self._client()
-        try:
-            await client.connect()
-            return await self._hand_over(client, mail)
+        else:
+            return outcome
         finally:
-            client.close()
+            if client is not None:
+                client.close()
 
     def _client(self) -> aiosmtplib.SMTP:
         settings = self._settings
-        context = ssl.create_default_context(cafile=settings.ca_file) if settings.security != "none" else None
+        context = None if settings.security == "none" else self._trust()
         return aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
@@ -63,6 +69,18 @@ class SmtpNotifier:
             start_tls={"auto": None, "starttls": True, "tls": False, "none": False}[settings.security],
             tls_context=context,
         )
+
+    def _trust(self) -> ssl.SSLContext:
+        """Return what the server's certificate is checked with. Raises `OSError` that names a file of no use."""
+        ca_file = self._settings.ca_file
+        if ca_file is None:
+            self._system_trust = self._system_trust or ssl.create_default_context()  # tens of ms, so only once
+            return self._system_trust
+        try:
+            return ssl.create_default_context(cafile=ca_file)  # anew for each mail: a renewed file counts
+        except OSError as error:
+            message = f"the trusted certificates in {ca_file} cannot be read: {error.strerror or error}"
+            raise OSError(message) from error
 
     async def _hand_over(self, client: aiosmtplib.SMTP, mail: Mail) -> Outcome:
         recipient = _wire_address(mail.recipient)
@@ -78,13 +96,12 @@ class SmtpNotifier:
             return _refusal(error)
         except aiosmtplib.SMTPNotSupported as error:
             return Refused(_reason(error))
-        await self._say_goodbye(client)
         return Delivered()
 
     async def _say_goodbye(self, client: aiosmtplib.SMTP) -> None:
-        """Quit; the mail is with the server already, so nothing that goes wrong here matters."""
+        """Quit; the server has answered about the mail already, so nothing that goes wrong here matters."""
         try:
-            await client.quit(timeout=1.0)
+            await client.quit(timeout=_GOODBYE_S)
         except (aiosmtplib.SMTPException, OSError):
             return
 
@@ -119,6 +136,8 @@ def _wire_address(address: str) -> str:
 
 
 def _refusal(error: aiosmtplib.SMTPResponseException) -> Outcome:
+    if error.code in _ABOUT_THE_SERVER:
+        return Deferred(_reason(error), whole_server=True)
     if error.code >= _PERMANENT:
         return Refused(_reason(error))
     return Deferred(_reason(error), whole_server=False)

@@ -49,7 +49,8 @@ class MailPolicy:
     `remind_after_ms`: an episode that is still open and not acknowledged this long after its opening mail was queued
     gets one reminder; None: never. `news_ms`: an opening that was never attempted and is older than this when the
     end is known is told by the ending mail alone. `held_news_ms`: held mails older than this do not go out when a
-    server is configured.
+    server is configured. `lease_ms`: how long a claimed mail is nobody else's. `finish_ms`: how long an attempt that
+    is under way may go on when the service ends.
     """
 
     remind_after_ms: int | None = None
@@ -59,6 +60,12 @@ class MailPolicy:
     first_retry_ms: int = 10 * MS_PER_SECOND
     last_retry_ms: int = 30 * MS_PER_MINUTE
     lease_ms: int = 2 * MS_PER_MINUTE
+    finish_ms: int = 5 * MS_PER_SECOND
+
+    @property
+    def longest_attempt_ms(self) -> int:
+        """How long an attempt may take: a quarter of the lease is left for what the clocks of two processes differ."""
+        return self.lease_ms * 3 // 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,16 @@
-"""Use cases about the outbox: mails are tried until they are taken, refused for good, or too old."""
+"""Use cases about the outbox: mails are tried until they are taken, refused for good, or too old.
 
+Several processes may send from one outbox. A claim makes a mail one process's own for a while; an attempt ends well
+before that while does. So a mail goes out twice only where a process dies, or is stopped for longer, while it sends.
+"""
+
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
 from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.problems import Problem
 from energy_tracker.services.alert.model.mails import (
     Deferred,
     Delivered,
@@ -48,6 +54,7 @@ class Mailing:
         self._clock = clock
         self._policy = policy
         self._random = random
+        self._unsettled: tuple[Mail, Settlement] | None = None
         self.server = ServerState()
 
     async def release_held_mails(self) -> int:
@@ -60,17 +67,52 @@ class Mailing:
         )
 
     async def send_next_mail(self) -> Outcome | None:
-        """Try the mail that is due longest; None: nothing is due, or the server is to be left alone."""
+        """Try the mail that is due longest; None: nothing is due, or the server is to be left alone.
+
+        When it is cancelled, it lets an attempt come to its end for a moment: a server that has the mail may be about
+        to say so.
+        """
+        await self._settle()
         now_ms = self._clock.now_ms()
         if now_ms < self.server.resume_at_ms:
             return None
         mail = await self._outbox.claim(now_ms=now_ms, lease_ms=self._policy.lease_ms)
         if mail is None:
             return None
-        outcome = await self._notifier.send(mail)
+        attempt = asyncio.ensure_future(self._attempt(mail))
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            await asyncio.wait({attempt}, timeout=self._policy.finish_ms / 1000)
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)
+            raise
+
+    async def _attempt(self, mail: Mail) -> Outcome:
+        outcome = await self._send(mail)
         self._note_server(outcome)
-        await self._outbox.settle(mail, self._settlement(mail, outcome))
+        self._unsettled = (mail, self._settlement(mail, outcome))
+        await self._settle()
         return outcome
+
+    async def _send(self, mail: Mail) -> Outcome:
+        longest_s = self._policy.longest_attempt_ms / 1000
+        try:
+            async with asyncio.timeout(longest_s):
+                return await self._notifier.send(mail)
+        except TimeoutError:
+            return Deferred(f"the attempt took longer than {longest_s:g} s", whole_server=True)
+
+    async def _settle(self) -> None:
+        """Write down how the last attempt ended; where the store is down, the next call tries again."""
+        if self._unsettled is None:
+            return
+        unsettled, self._unsettled = self._unsettled, None
+        try:
+            await self._outbox.settle(*unsettled)
+        except Problem:
+            self._unsettled = unsettled
+            raise
 
     async def pause_ms(self) -> int:
         """Return how long nothing will be due, at most a minute."""
