@@ -21,7 +21,6 @@ from energy_tracker.services.insight.api import InsightApi
 from energy_tracker.services.usage.api import create_api as create_usage_api
 from energy_tracker.services.user.api import UserApi
 from energy_tracker.settings import PortSettings
-from energy_tracker.settings.loading import SELECT_MISSING_BACKENDS
 from energy_tracker.settings.tree import Settings
 from energy_tracker.settings.variables import Variable, variables_of
 
@@ -39,6 +38,8 @@ def settings_page() -> str:
         "",
         "All settings are environment variables; an empty one counts as not set. An unknown or misspelt one, or one",
         "whose value cannot be used, ends the start with a sentence that names it.",
+        "",
+        "A secret `X` may be given as `X_FILE` instead: the name of a file that holds it, as containers have them.",
     ]
     for section, group in groupby(variables_of(Settings), key=lambda variable: variable.path[:-1][:1]):
         rows = list(group)
@@ -46,16 +47,14 @@ def settings_page() -> str:
         lines += ["", f"## {title}", "", rows[0].section.__doc__ or "", ""]
         lines += ["| variable | default | value | meaning |", "|---|---|---|---|"]
         lines += [_setting_row(variable) for variable in rows]
-    lines += ["", "## Not in this version", ""]
-    lines += ["These select backends that this version does not have yet; it refuses to start with them.", ""]
-    lines += [f"- `{name}`: {backend}" for name, backend in SELECT_MISSING_BACKENDS.items()]
     return "\n".join(lines) + "\n"
 
 
 def _setting_row(variable: Variable) -> str:
     default = "" if variable.default is None else variable.default
     shown = f"`{default}`" if default and " " not in default else default
-    return f"| `{variable.name}` | {shown} | {variable.form} | {variable.description} |"
+    alias = "" if variable.alias is None else f" (or `{variable.alias}`)"
+    return f"| `{variable.name}`{alias} | {shown} | {variable.form} | {variable.description} |"
 
 
 def http_page() -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, JsonValue
 from pydantic.fields import FieldInfo
 
 PREFIX = "ENERGY_TRACKER_"
+FILE_SUFFIX = "_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Variable:
     """One environment variable and the field that it sets.
 
     `path` leads to the field from the root of the tree; at a union it holds the member's `kind` as one step more.
-    `default` is as a person would write it, None where the variable has none.
+    `default` is as a person would write it, None where the variable has none. `alias` is another name of the variable.
     """
 
     name: str
@@ -33,15 +34,25 @@ class Variable:
     default: str | None
     required: bool
     secret: bool
+    alias: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that a value can be given under; of a secret also those, in `_FILE`, of a file that holds it."""
+        names = (self.name,) if self.alias is None else (self.name, self.alias)
+        return (*names, *(name + FILE_SUFFIX for name in names)) if self.secret else names
 
 
-def setting(variable: str, description: str, *, default: object = ..., shown: str | None = None) -> Any:
+def setting(
+    variable: str, description: str, *, default: object = ..., shown: str | None = None, alias: str | None = None
+) -> Any:
     """Return the field of a setting: its environment variable, what it means, its default.
 
-    `default` is an immutable value of the field's own type; without one the variable is required (within a union:
-    it chooses the member). `shown` is the default in words, where the value itself says too little.
+    `default` is an immutable value of the field's own type; without one the variable is required. Within a union, the
+    first required variable of a member chooses it. `shown` is the default in words, where the value itself says too
+    little; `alias` another name that the variable has.
     """
-    extra: dict[str, JsonValue] = {"variable": variable, "shown": shown}
+    extra: dict[str, JsonValue] = {"variable": variable, "shown": shown, "alias": alias}
     return Field(default=default, description=description, json_schema_extra=extra)
 
 
@@ -95,6 +106,7 @@ def _variable(section: type[BaseModel], path: tuple[str, ...], field: FieldInfo,
         default=default,
         required=field.is_required(),
         secret="SecretStr" in str(field.annotation),
+        alias=extra["alias"],
     )
 
 
