@@ -27,11 +27,11 @@ def add_to(app: typer.Typer) -> None:
 
 async def _all(clients: "Clients") -> "list[DeadLetterBody]":
     found: list[DeadLetterBody] = []
-    after: int | None = 0
-    while after is not None:
-        page = await clients.usage.dead_letters(after=after, limit=_PAGE)
+    page = await clients.usage.dead_letters(limit=_PAGE)
+    found += page.items
+    while page.next is not None:
+        page = await clients.usage.dead_letters(after=page.next, limit=_PAGE)
         found += page.items
-        after = page.next
     return found
 
 

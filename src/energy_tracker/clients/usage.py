@@ -77,9 +77,10 @@ class UsageClient:
         beside = replace(self.calls, url=self.calls.url.rstrip("/").removesuffix("/usage") + "/ledger")
         return self.calls.struct(LedgerAnswer, await beside.call("GET"))
 
-    async def dead_letters(self, *, after: int = 0, limit: int = 100) -> DeadLettersAnswer:
-        """Return a page of what could not be kept, oldest first, above an offset."""
-        response = await self._actuator("/deadletters").call("GET", query={"after": after, "limit": limit})
+    async def dead_letters(self, *, after: int | None = None, limit: int = 100) -> DeadLettersAnswer:
+        """Return a page of what could not be kept, oldest first, above an offset; without one, the first page."""
+        query = {"limit": limit} if after is None else {"after": after, "limit": limit}
+        response = await self._actuator("/deadletters").call("GET", query=query)
         return self.calls.struct(DeadLettersAnswer, response)
 
     async def replay(self, offsets: Sequence[int]) -> ReplayAnswer:

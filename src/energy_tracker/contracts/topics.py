@@ -1,6 +1,9 @@
 """Names of the topics and of the groups that consume them (wire contract, version 1)."""
 
 ENERGY_USAGE = "energy-usage"
+ENERGY_USAGE_BY_OWNER = "energy-usage-by-owner"
+ENERGY_USAGE_STATE = "energy-usage-state"
+ENERGY_INTAKE = "energy-intake"
 ENERGY_ALERTS = "energy-alerts"
 ENERGY_ALERT_EPISODES = "energy-alert-episodes"
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from energy_tracker.contracts.topics import dead_letter_topic
-from energy_tracker.eventlog.port import EventLog, Message, Record
+from energy_tracker.eventlog.port import BEFORE_ALL, EventLog, Message, Record
 from energy_tracker.kit.problems import InvalidRequest, Problem
 
 _REASON = "dead-letter-reason"
@@ -72,7 +72,9 @@ def read_dead_letter(record: Record) -> DeadLetter:
     )
 
 
-async def list_dead_letters(log: EventLog, topic: str, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
+async def list_dead_letters(
+    log: EventLog, topic: str, *, after: int = BEFORE_ALL, limit: int = 100
+) -> Sequence[DeadLetter]:
     """Return the dead letters of a topic (`energy-usage`, not its dead letter topic), oldest first, above an offset."""
     return [read_dead_letter(record) for record in await log.read(dead_letter_topic(topic), after=after, limit=limit)]
 

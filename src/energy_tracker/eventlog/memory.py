@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from energy_tracker.contracts.topics import DEAD_LETTER_SUFFIX
 from energy_tracker.eventlog.arrivals import Arrivals
 from energy_tracker.eventlog.port import (
+    BEFORE_ALL,
     READINGS_PER_BATCH,
     Batch,
     Message,
@@ -63,7 +64,7 @@ class MemoryEventLog:
         self, topic: str, *, group: str, after: int | None = None, limit: int = 1000
     ) -> AsyncIterator[Batch]:
         """Yield batches for ever; see `EventLog.consume`."""
-        position = self._committed.get((topic, group), 0) if after is None else after
+        position = self._committed.get((topic, group), BEFORE_ALL) if after is None else after
         while True:
             announced = self._arrivals.announced(topic)
             records = await self.read(topic, after=position, limit=limit)
@@ -73,7 +74,7 @@ class MemoryEventLog:
             position = records[-1].offset
             yield _MemoryBatch(self, topic, group, records)
 
-    async def read(self, topic: str, *, after: int = 0, limit: int = 1000) -> Sequence[Record]:
+    async def read(self, topic: str, *, after: int = BEFORE_ALL, limit: int = 1000) -> Sequence[Record]:
         """Return the records that follow an offset."""
         following = [record for record in self._records[topic] if record.offset > after][:limit]
         readings = 0
@@ -85,16 +86,16 @@ class MemoryEventLog:
 
     async def lag(self, topic: str, *, group: str) -> int:
         """Return how many records of a topic the group has not committed."""
-        committed = self._committed.get((topic, group), 0)
+        committed = self._committed.get((topic, group), BEFORE_ALL)
         return sum(1 for record in self._records[topic] if record.offset > committed)
 
     async def committed(self, topic: str, *, group: str) -> int:
         """Return the greatest offset that the group has committed."""
-        return self._committed.get((topic, group), 0)
+        return self._committed.get((topic, group), BEFORE_ALL)
 
     def set_committed(self, topic: str, group: str, offset: int) -> None:
         """Move the group forward; never back."""
-        self._committed[topic, group] = max(offset, self._committed.get((topic, group), 0))
+        self._committed[topic, group] = max(offset, self._committed.get((topic, group), BEFORE_ALL))
 
     async def expire(self, *, now_ms: int) -> int:
         """Drop what is past its time."""
@@ -111,4 +112,4 @@ class MemoryEventLog:
 
     def _floor(self, topic: str) -> int:
         groups = {*self._groups.get(topic, ()), *(group for name, group in self._committed if name == topic)}
-        return min((self._committed.get((topic, group), 0) for group in groups), default=self._next_offset)
+        return min((self._committed.get((topic, group), BEFORE_ALL) for group in groups), default=self._next_offset)

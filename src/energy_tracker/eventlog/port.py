@@ -10,6 +10,9 @@ from energy_tracker.kit.problems import TemporarilyUnavailable
 READINGS_PER_BATCH = 20_000
 """The most readings in one batch, unless a single record packs more."""
 
+BEFORE_ALL = -1
+"""The position before every record: an offset that no record has. On Kafka the first record has the offset 0."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
@@ -20,7 +23,7 @@ class Retention:
 
 
 class LogUnavailable(TemporarilyUnavailable):
-    """The log cannot take messages now; none of those given were taken."""
+    """The log cannot take messages now, or be read; see `EventLog.append` for what became of those given."""
 
     title = "The log is not available"
 
@@ -50,16 +53,17 @@ class Record:
 
 
 class Batch(Protocol):
-    """Records that follow each other, handed to one consumer of a group."""
+    """Records handed to one consumer of a group; those of one partition follow each other."""
 
     @property
     def records(self) -> Sequence[Record]:
-        """The records, in order."""
+        """The records, of one or several partitions, those of each in order."""
 
     async def commit(self) -> None:
         """Say that everything derived from these records is stored.
 
-        The last step of the flow; a batch that is not committed comes again.
+        The last step of the flow; a batch that is not committed comes again. A partition that went to another
+        consumer of the group meanwhile is left out: its records come again there. Raises `LogUnavailable`.
         """
 
 
@@ -67,9 +71,11 @@ class EventLog(Protocol):
     """Append-only topics with consumer groups. Delivery is at least once, in order per key."""
 
     async def append(self, topic: str, messages: Sequence[Message]) -> None:
-        """Append messages, in order, and return once they are durable.
+        """Append messages, in order, and return once they are durable: on the disk, or in all in-sync replicas.
 
-        Raises `LogUnavailable`, `StorageFull` or `Overloaded`: nothing of them counts then.
+        Raises `LogUnavailable`, `StorageFull` or `Overloaded`: nothing of them counts then. On Kafka each message is
+        delivered by itself, so that where it raises some may have arrived all the same, or still do. The caller
+        sends all of them again; what is derived from them must not mind a message that comes twice.
         """
 
     def consume(self, topic: str, *, group: str, after: int | None = None, limit: int = 1000) -> AsyncIterator[Batch]:
@@ -77,22 +83,29 @@ class EventLog(Protocol):
 
         A batch also ends before the record that would bring it over `READINGS_PER_BATCH` readings, but holds at least
         one record. Starts after the group's committed offset, or after `after` where the consumer keeps its own
-        position with what it derived. Close the iterator to stop. Raises `TemporarilyUnavailable` where the log
-        cannot be read.
+        position with what it derived (of a topic with one partition only). Close the iterator to stop. Raises
+        `TemporarilyUnavailable` where the log cannot be read; while a broker is down it may also just wait.
         """
 
     async def lag(self, topic: str, *, group: str) -> int:
-        """Return how many records of a topic the group has not committed."""
+        """Return how many records of a topic the group has not committed; 0: it has caught up.
 
-    async def read(self, topic: str, *, after: int = 0, limit: int = 1000) -> Sequence[Record]:
-        """Return what `consume` would yield after an offset, perhaps nothing; without a group and without waiting."""
+        Raises `TemporarilyUnavailable`, as do the calls below.
+        """
+
+    async def read(self, topic: str, *, after: int = BEFORE_ALL, limit: int = 1000) -> Sequence[Record]:
+        """Return what `consume` would yield after an offset, perhaps nothing; without a group and without waiting.
+
+        Only of a topic with one partition, such as the dead letters.
+        """
 
     async def committed(self, topic: str, *, group: str) -> int:
-        """Return the greatest offset that the group has committed, 0 where there is none."""
+        """Return the greatest offset that the group has committed, in any partition; `BEFORE_ALL`: there is none."""
 
     async def expire(self, *, now_ms: int) -> int:
         """Drop what is past its time; return how many records that were.
 
         Records go `Retention.log_ms` after they were appended once every group of their topic has committed them, dead
-        letters `Retention.dead_letters_ms` after. Offsets are never used again.
+        letters `Retention.dead_letters_ms` after. Offsets are never used again. Kafka does this by itself, by age alone
+        (it knows no groups): there this does nothing and returns 0.
         """

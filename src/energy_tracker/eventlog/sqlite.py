@@ -13,6 +13,7 @@ from energy_tracker.contracts.topics import DEAD_LETTER_SUFFIX
 from energy_tracker.eventlog import sqlite_schema as sql
 from energy_tracker.eventlog.arrivals import Arrivals
 from energy_tracker.eventlog.port import (
+    BEFORE_ALL,
     READINGS_PER_BATCH,
     Batch,
     LogUnavailable,
@@ -107,7 +108,7 @@ class SqliteEventLog:
         self, topic: str, *, group: str, after: int | None = None, limit: int = 1000
     ) -> AsyncIterator[Batch]:
         """Yield batches for ever; see `EventLog.consume`."""
-        position = self._committed.get((topic, group), 0) if after is None else after
+        position = self._committed.get((topic, group), BEFORE_ALL) if after is None else after
         while True:
             announced = self._arrivals.announced(topic)
             records = await self.read(topic, after=position, limit=limit)
@@ -117,13 +118,13 @@ class SqliteEventLog:
             position = records[-1].offset
             yield _SqliteBatch(self, topic, group, records)
 
-    async def read(self, topic: str, *, after: int = 0, limit: int = 1000) -> Sequence[Record]:
+    async def read(self, topic: str, *, after: int = BEFORE_ALL, limit: int = 1000) -> Sequence[Record]:
         """Return the records that follow an offset."""
         return await self._readers.run(partial(fetch_records, topic=topic, after=after, limit=limit))
 
     async def lag(self, topic: str, *, group: str) -> int:
         """Return how many records of a topic the group has not committed."""
-        committed = self._committed.get((topic, group), 0)
+        committed = self._committed.get((topic, group), BEFORE_ALL)
         return await self._readers.run(lambda connection: _number(connection, sql.LAG, (topic, committed)))
 
     async def committed(self, topic: str, *, group: str) -> int:
@@ -132,11 +133,11 @@ class SqliteEventLog:
 
     def committed_offset(self, topic: str, group: str) -> int:
         """Return the greatest offset that the group has committed, from memory."""
-        return self._committed.get((topic, group), 0)
+        return self._committed.get((topic, group), BEFORE_ALL)
 
     def set_committed(self, topic: str, group: str, offset: int) -> None:
         """Move the group forward, never back; the disk follows lazily. Raises `LogUnavailable`."""
-        if offset <= self._committed.get((topic, group), 0):
+        if offset <= self._committed.get((topic, group), BEFORE_ALL):
             return
         try:
             saving = self._writer.submit_lazily(_save_offsets, (topic, group, offset))
@@ -183,7 +184,7 @@ class SqliteEventLog:
 
     def _floor(self, topic: str) -> int | None:
         groups = {*self._groups.get(topic, ()), *(group for name, group in list(self._committed) if name == topic)}
-        return min((self._committed.get((topic, group), 0) for group in groups), default=None)
+        return min((self._committed.get((topic, group), BEFORE_ALL) for group in groups), default=None)
 
 
 def fetch_records(connection: apsw.Connection, *, topic: str, after: int, limit: int) -> Sequence[Record]:

@@ -8,6 +8,7 @@ from fastapi import Depends, Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from energy_tracker.contracts.usage import Resolution
+from energy_tracker.eventlog.port import BEFORE_ALL
 from energy_tracker.kit.instants import to_ms
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.web import WireModel, current_principal
@@ -105,7 +106,9 @@ class ExplainParameters(Parameters):
 class DeadLetterParameters(Parameters):
     """Of a page of dead letters."""
 
-    after: Annotated[WholeNumber, Field(ge=0, le=2**63 - 1, description="`next` of the page before.")] = 0
+    after: Annotated[WholeNumber, Field(ge=BEFORE_ALL, le=2**63 - 1, description="`next` of the page before.")] = (
+        BEFORE_ALL
+    )
     limit: Annotated[WholeNumber, Field(ge=1, le=1_000, description="The size of the page.")] = 100
 
 
