@@ -25,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are ex
 )
 
 from energy_tracker.eventlog.kafka_errors import Complaints
+from energy_tracker.kit.problems import Problem
 
 _ANSWER_S = 5.0
 _RULED = ("retention.ms", "cleanup.policy")
@@ -57,7 +58,7 @@ class KafkaAdmin:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.__dict__.pop, "_client")  # letting go of it joins its threads
 
-    def problem(self, error: KafkaException) -> Exception:
+    def problem(self, error: KafkaException) -> Problem:
         """Return the problem to raise for an error of a call."""
         self._client.poll(0)  # fetches what the connection complains of
         return self._complaints.problem(error)
@@ -75,9 +76,14 @@ class KafkaAdmin:
         asked = self._client.describe_topics(TopicCollection(list(names)), request_timeout=_ANSWER_S)
         return {name: len((await asyncio.wrap_future(future)).partitions) for name, future in asked.items()}
 
-    async def committed(self, group: str, topic: str, partitions: int) -> Mapping[int, int]:
+    async def reach(self) -> None:
+        """Return once a broker has answered."""
+        await asyncio.wrap_future(self._client.describe_cluster(request_timeout=_ANSWER_S))
+        self._complaints.forget()
+
+    async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> Mapping[int, int]:
         """Return the next offset of a group by partition, where it has committed one."""
-        wanted = [TopicPartition(topic, partition) for partition in range(partitions)]
+        wanted = [TopicPartition(topic, partition) for partition in partitions]
         request = ConsumerGroupTopicPartitions(group, wanted)
         asked = self._client.list_consumer_group_offsets([request], request_timeout=_ANSWER_S)
         found = await asyncio.wrap_future(asked[group])

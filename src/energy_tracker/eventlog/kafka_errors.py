@@ -13,6 +13,21 @@ from energy_tracker.kit.problems import Problem
 
 log = logging.getLogger(__name__)
 
+END_OF_PARTITION = KafkaError._PARTITION_EOF
+TIMED_OUT = KafkaError._TIMED_OUT
+
+PARTITIONS_MOVED = frozenset(
+    {
+        KafkaError._ASSIGNMENT_LOST,
+        KafkaError._FENCED,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.UNKNOWN_MEMBER_ID,
+    }
+)
+"""Why an offset cannot be committed where its partition has, or may have, another consumer by now."""
+
 _DETAIL_LIMIT = 300
 
 
@@ -87,6 +102,17 @@ def _problem(reason: KafkaError | None, error: Any, servers: str) -> Problem:
         return LogMisconfigured(f"Kafka at {servers} {advice} It says: {text}.")
     return LogUnavailable(f"Kafka at {servers} cannot be used now: {text}.")
 
+
+PASSING = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+    }
+)
+"""What a consumer waits out: it goes on by itself once the brokers are there again."""
 
 _WAITED_IN_VAIN = frozenset(
     {

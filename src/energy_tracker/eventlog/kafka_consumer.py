@@ -1,0 +1,290 @@
+"""One consumer of a Kafka group, in a thread of its own: it offers one batch at a time to the event loop."""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from energy_tracker.eventlog.kafka_client import KafkaOptions
+from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION, PARTITIONS_MOVED, PASSING, Complaints
+from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
+from energy_tracker.eventlog.port import READINGS_PER_BATCH, Record
+from energy_tracker.kit.problems import Problem
+
+log = logging.getLogger(__name__)
+
+SESSION_S = 10.0
+_LOOK_S = 0.2
+_WINDOW_S = 0.005
+_PORTION = 100
+_BATCH_BYTES = 4_000_000
+_BUSY_S = 1.0
+_DRAIN_S = 60.0
+_ANSWER_S = 10.0
+
+
+class _Item(NamedTuple):
+    """What was fetched: a record, or the end of a partition (None); `next` is where the partition goes on behind it."""
+
+    partition: int
+    next: int
+    record: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaBatch:
+    """Records of one assignment, and where their partitions go on behind them."""
+
+    consumer: "KafkaConsumer"
+    generation: int
+    records: Sequence[Record]
+    next_offsets: Mapping[int, int]
+
+    async def commit(self) -> None:
+        """Commit the partitions that this consumer still has; see `Batch.commit`."""
+        await self.consumer.commit(self.generation, self.next_offsets)
+
+
+class KafkaConsumer:
+    """A member of a group that consumes one topic. Its public methods belong to the event loop.
+
+    The thread keeps polling while a batch is long under way, with its partitions paused, so that the group does not
+    take it for dead. Partitions are given up only once the batch under way is done, or after a minute.
+    """
+
+    def __init__(self, options: KafkaOptions, topic: str, *, group: str, after: int | None, limit: int) -> None:
+        self.topic = topic
+        self.group = group
+        self._broker_topic = options.topic(topic)
+        self._own_next = None if after is None else after + 1
+        self._limit = limit
+        self._complaints = Complaints(options.bootstrap_servers)
+        self._config: dict[str, Any] = {
+            **options.client_config(),
+            **CONSUMER_CONFIG,
+            "group.id": options.group(group),
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": int(SESSION_S * 1_000),
+            "error_cb": self._complaints.note,
+        }
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._commits = ThreadPoolExecutor(1, thread_name_prefix=f"commits of {group}")
+        self._thread = threading.Thread(target=self._run, name=f"consumer of {topic}", daemon=True)
+        # Shared by the thread and the event loop, under `_turn`:
+        self._turn = threading.Condition()
+        self._offer: KafkaBatch | None = None
+        self._under_way = False
+        self._stopping = False
+        self._failure: Exception | None = None
+        self._generation = 0
+        self._committed: dict[int, int] = {}
+        # The thread's own:
+        self._fetched: deque[_Item] = deque()
+        self._handed: dict[int, int] = {}
+        self._paused = False
+
+    @property
+    def committed(self) -> Mapping[int, int]:
+        """The partitions that this consumer has now, and behind what the group goes on in each."""
+        with self._turn:
+            return dict(self._committed)
+
+    def start(self) -> None:
+        """Join the group. Raises `LogMisconfigured`."""
+        with self._complaints.about_settings():
+            self._consumer = Consumer(self._config)
+        self._thread.start()
+
+    async def next_batch(self) -> KafkaBatch:
+        """Wait for the next records; with this call the batch before it is done. Raises `LogUnavailable`."""
+        with self._turn:
+            self._under_way = False
+            self._turn.notify_all()
+        while True:
+            self._news.clear()
+            with self._turn:
+                if self._failure is not None:
+                    raise self._failure
+                if self._offer is not None:
+                    batch, self._offer = self._offer, None
+                    self._under_way = True
+                    return batch
+            await self._news.wait()
+
+    async def commit(self, generation: int, next_offsets: Mapping[int, int]) -> None:
+        """Commit offsets, unless the partitions went elsewhere meanwhile; never backwards. Raises `LogUnavailable`."""
+        await self._loop.run_in_executor(self._commits, self._commit, generation, next_offsets)
+
+    async def close(self) -> None:
+        """Leave the group."""
+        with self._turn:
+            self._stopping = True
+            self._under_way = False
+            self._turn.notify_all()
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._thread.join()
+        self._commits.shutdown()
+
+    def _commit(self, generation: int, next_offsets: Mapping[int, int]) -> None:
+        with self._turn:
+            if generation != self._generation:
+                log.info("partitions of %s went to another consumer: their records come again there", self.topic)
+                return
+            due = {place: offset for place, offset in next_offsets.items() if offset > self._committed[place]}
+            if self._own_next is not None:
+                self._own_next = max(self._own_next, *next_offsets.values())
+        if not due:
+            return
+        places = [TopicPartition(self._broker_topic, place, offset) for place, offset in due.items()]
+        try:
+            _check(self._consumer.commit(offsets=places, asynchronous=False))
+        except KafkaException as error:
+            if error.args[0].code() not in PARTITIONS_MOVED:
+                raise self._complaints.problem(error) from error
+            log.info("partitions of %s are moving: their last records come again", self.topic)
+            return
+        with self._turn:
+            if generation == self._generation:
+                self._committed.update(due)
+
+    def _run(self) -> None:
+        failure: Exception | None = None
+        try:
+            self._consumer.subscribe(
+                [self._broker_topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            while not self._stopping:
+                self._step()
+        except KafkaException as error:
+            failure = self._complaints.problem(error)
+        except Exception as error:  # this thread's outermost loop: whoever waits for a batch is told
+            log.exception("the consumer of %s failed", self.topic)
+            failure = error
+        self._consumer.close()
+        with self._turn:
+            self._failure = failure
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    def _step(self) -> None:
+        with self._turn:
+            free = self._turn.wait_for(self._is_free, _BUSY_S)
+        if not free:
+            self._stay_a_member()
+            return
+        if self._paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._paused = False
+        if not self._fetched:
+            self._fetch()
+        if self._fetched:
+            self._hand_over()
+
+    def _is_free(self) -> bool:
+        return self._stopping or (self._offer is None and not self._under_way)
+
+    def _stay_a_member(self) -> None:
+        if not self._paused:
+            self._consumer.pause(self._consumer.assignment())
+            self._paused = True
+        self._take_up([message] if (message := self._consumer.poll(_LOOK_S)) is not None else [])
+
+    def _fetch(self) -> None:
+        first = self._consumer.poll(_LOOK_S)
+        if first is None:
+            return
+        self._take_up([first])
+        size, more = 0, _PORTION
+        while more == _PORTION and len(self._fetched) < self._limit and size < _BATCH_BYTES:
+            messages = self._consumer.consume(_PORTION, timeout=_WINDOW_S)
+            self._take_up(messages)
+            more = len(messages)
+            size += sum(map(len, messages))
+
+    def _take_up(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
+            if error is None:
+                self._fetched.append(_Item(partition, offset + 1, record_of(message, self.topic)))
+                self._complaints.forget()
+            elif error.code() == END_OF_PARTITION:
+                self._fetched.append(_Item(partition, offset, None))
+            elif error.fatal() or not (error.code() in PASSING or error.retriable()):
+                raise KafkaException(error)
+
+    def _hand_over(self) -> None:
+        records: list[Record] = []
+        next_offsets: dict[int, int] = {}
+        readings = 0
+        while self._fetched and len(records) < self._limit:
+            item = self._fetched[0]
+            if item.record is not None:
+                readings += item.record.readings
+                if records and readings > READINGS_PER_BATCH:
+                    break
+                records.append(item.record)
+            next_offsets[item.partition] = item.next
+            self._fetched.popleft()
+        if not records:
+            self._pass_over(next_offsets)
+            return
+        self._handed.update(next_offsets)
+        with self._turn:
+            self._offer = KafkaBatch(self, self._generation, records, next_offsets)
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    def _pass_over(self, ends: Mapping[int, int]) -> None:
+        """Commit the ends of partitions behind which nothing but marks of transactions lies: they are no lag."""
+        with self._turn:
+            generation, committed = self._generation, dict(self._committed)
+        due = {place: end for place, end in ends.items() if self._handed.get(place, 0) <= committed.get(place, 0)}
+        try:
+            self._commit(generation, due)
+        except Problem as problem:
+            log.info("the end of %s was not committed: %s", self.topic, problem.detail)
+
+    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if self._own_next is not None:
+            for place in places:
+                place.offset = self._own_next
+        consumer.assign(places)
+        if self._paused:
+            consumer.pause(places)
+        asked = [TopicPartition(place.topic, place.partition) for place in places]
+        committed = consumer.committed(asked, timeout=_ANSWER_S) if asked else []
+        with self._turn:
+            self._generation += 1
+            self._committed = {place.partition: max(place.offset, 0) for place in committed}
+
+    def _on_revoke(self, _: Consumer, places: list[TopicPartition]) -> None:
+        with self._turn:
+            self._offer = None
+            if not self._turn.wait_for(lambda: self._stopping or not self._under_way, _DRAIN_S):
+                log.warning("%d partitions of %s go although their last batch is not done", len(places), self.topic)
+        self._let_go()
+
+    def _on_lost(self, _: Consumer, places: list[TopicPartition]) -> None:
+        log.warning("%d partitions of %s were taken away: this consumer was silent too long", len(places), self.topic)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        with self._turn:
+            self._offer = None
+            self._generation += 1
+            self._committed = {}
+        self._fetched.clear()
+        self._handed.clear()
+
+
+def _check(places: Sequence[TopicPartition]) -> None:
+    for place in places:
+        if place.error is not None:
+            raise KafkaException(place.error)
