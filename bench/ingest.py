@@ -30,6 +30,7 @@ from energy_tracker.eventlog.sqlite import SqliteEventLog
 from energy_tracker.eventlog.sqlite_schema import prepare_log
 from energy_tracker.kit.clock import SystemClock
 from energy_tracker.services.ingestion.adapters.memory import FixedDirectory, MemoryKnownReadings
+from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
 from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
@@ -67,11 +68,10 @@ async def serve(folder: Path, listener: socket.socket, switch_interval_s: float)
     readers = SqliteReaders(folder / "log.db")
     log = await SqliteEventLog.open(writer, readers, clock=SystemClock())
     following = asyncio.create_task(follow(log))
+    door = await EmbeddedDoor.open(writer, readers, log, MemoryKnownReadings(), clock=SystemClock())
     async with ingestion_service(
-        writer=writer,
-        readers=readers,
-        log=log,
-        known_readings=MemoryKnownReadings(),
+        door=door,
+        log_health=writer.health,
         directory=FixedDirectory(),
         clock=SystemClock(),
         simulation=NoSimulation(),  # type: ignore[arg-type]  # never called here

@@ -19,7 +19,10 @@ CASES = [
     ({"ENERGY_TRACKER_HOST": "0.0.0.0"}, 4, "ENERGY_TRACKER_ALLOW_UNAUTHENTICATED_NETWORK"),  # noqa: S104 - refused
     ({"ENERGY_TRACKER_DEFAULT_TIME_ZONE": "Europe/Berlni"}, 4, "Europe/Berlin"),
     ({"ENERGY_TRACKER_DEFAULT_TIME_ZONE": "localtime"}, 4, "IANA"),
-    ({"SPRING_DATASOURCE_URL": "jdbc:mysql://db:3306/x", "SPRING_DATASOURCE_PASSWORD": SECRET}, 4, "SQLite"),
+    ({"SPRING_DATASOURCE_URL": f"jdbc:mysql://me:{SECRET}@db:3306/x"}, 4, "serve"),
+    ({"SPRING_KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}, 4, "SQLite"),
+    ({"USER_SERVICE_URL": "http://user-service:8080/api/v1/user"}, 4, "--at"),
+    ({"INFLUX_URL": "http://influxdb:8086", "INFLUX_TOKEN": "", "INFLUX_ORG": ""}, 4, "INFLUX_TOKEN"),
     ({"ENERGY_TRACKER_USER_PORT": "TAKEN"}, 1, "ENERGY_TRACKER_USER_PORT"),
 ]
 

@@ -13,7 +13,8 @@ from energy_tracker.kit import web
 from energy_tracker.kit.clock import SystemClock
 from energy_tracker.settings import load_settings
 from energy_tracker.wiring import careful_http
-from energy_tracker.wiring.serving import Running, names_this_machine, serving
+from energy_tracker.wiring.http_server import names_this_machine
+from energy_tracker.wiring.serving import Running, serving
 from energy_tracker.wiring.standalone import SERVICES
 
 HOST = b"Host: localhost\r\n"

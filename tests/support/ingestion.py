@@ -16,13 +16,13 @@ from energy_tracker.eventlog.sqlite import SqliteEventLog
 from energy_tracker.eventlog.sqlite_schema import prepare_log
 from energy_tracker.kit.clock import SystemClock
 from energy_tracker.services.ingestion.adapters.memory import FixedDirectory, MemoryKnownReadings
-from energy_tracker.services.ingestion.adapters.sqlite import DEFAULT_QUEUE_LIMIT
+from energy_tracker.services.ingestion.adapters.sqlite import DEFAULT_QUEUE_LIMIT, EmbeddedDoor
 from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
 from energy_tracker.services.ingestion.model.admission import Refusal
 from energy_tracker.services.ingestion.ports import SimulationAlreadyRunning, SimulationNotRunning
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
-from energy_tracker.wiring.ingestion import IngestionOptions, ingestion_service
+from energy_tracker.wiring.ingestion import ingestion_service
 
 NOW_MS = 1_780_000_000_000  # 2026-05-28T20:26:40Z
 
@@ -106,14 +106,11 @@ async def ingestion(
         stack.push_async_callback(readers.close)
         log = await SqliteEventLog.open(writer, readers, clock=clock)
         service = ingestion_service(
-            writer=writer,
-            readers=readers,
-            log=log,
-            known_readings=known,
+            door=await EmbeddedDoor.open(writer, readers, log, known, clock=clock, queue_limit=queue_limit),
+            log_health=writer.health,
             directory=FixedDirectory(refused),
             clock=clock,
             simulation=SwitchedSimulation(),
-            options=IngestionOptions(queue_limit=queue_limit),
         )
         app = await stack.enter_async_context(service)
         transport = httpx.ASGITransport(app)

@@ -1,4 +1,4 @@
-"""The services that a command speaks to: those that run on the data folder, or all of them inside this process."""
+"""The services that a command speaks to: those elsewhere, those on the data folder, or all inside this process."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -52,18 +52,29 @@ def clients_over(http: httpx.AsyncClient, urls: Mapping[str, str], clock: Clock,
     )
 
 
+def running_urls(settings: Settings) -> Mapping[str, str] | None:
+    """Return where services run, by name: elsewhere or on the data folder; None where none do."""
+    if settings.services_at is None:
+        instance = running_instance(settings.home)
+        return None if instance is None else instance.urls
+    ports = settings.ports.model_dump()
+    return {service: f"{settings.services_at.replace('{service}', service)}:{ports[service]}" for service in SERVICES}
+
+
 @asynccontextmanager
 async def services(settings: Settings) -> AsyncIterator[Clients]:
-    """Give the clients of the system that runs on the data folder; where none does, run one in here meanwhile.
+    """Give the clients of the services at `services_at`, else of the system that runs on the data folder.
 
-    Raises the problems of the data folder (`DatabaseUnreadable`, the lock that another process took first).
+    Where neither is, a system is run in here meanwhile. Raises the problems of the data folder (`DatabaseUnreadable`,
+    the lock that another process took first), and `InvalidConfiguration` where settings name backends that only
+    services in processes of their own use.
     """
     clock = SystemClock()
-    instance = running_instance(settings.home)
+    urls = running_urls(settings)
     async with AsyncExitStack() as stack:
-        if instance is not None:
+        if urls is not None:
             http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-            yield clients_over(http, instance.urls, clock, in_process=False)
+            yield clients_over(http, urls, clock, in_process=False)
             return
         from energy_tracker.wiring.standalone import standalone
 

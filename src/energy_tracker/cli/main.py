@@ -16,6 +16,7 @@ from energy_tracker.cli import (
     export_command,
     import_command,
     run_commands,
+    serve_command,
     simulation_commands,
     usage_commands,
 )
@@ -42,6 +43,7 @@ def build_app() -> typer.Typer:
     app.callback()(_globals)
     for group in (
         run_commands,
+        serve_command,
         directory_commands,
         import_command,
         export_command,
@@ -72,8 +74,17 @@ def _globals(
     demo: Annotated[
         bool, typer.Option("--demo", help="The demo's data folder, which `demo` uses, where no other is named.")
     ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="ADDRESS",
+            help="Where services run that are not on the data folder: http://HOST, each at its port; {service} stands "
+            "for a service's name (otherwise ENERGY_TRACKER_SERVICES_AT).",
+        ),
+    ] = None,
 ) -> None:
-    context.obj = Globals(home=home, demo=demo)
+    context.obj = Globals(home=home, demo=demo, at=at)
 
 
 def _version(as_json: AsJson = False) -> None:

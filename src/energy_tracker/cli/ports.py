@@ -32,7 +32,7 @@ class AlreadyRunning(Problem):
 @contextmanager
 def explained_ports(settings: "Settings") -> Iterator[None]:
     """Say more where services cannot open their ports: all that are taken, by whom, or that they run already."""
-    from energy_tracker.wiring.serving import PortTaken
+    from energy_tracker.wiring.http_server import PortTaken
 
     try:
         yield

@@ -1,9 +1,6 @@
 """`up` and `demo`: all six services in this process, on their ports, until Ctrl-C."""
 
-import asyncio
-import logging
 import os
-import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -56,14 +53,13 @@ async def _serve(settings: "Settings", output: Output, *, with_demo: bool) -> No
     from energy_tracker.cli.access import clients_over
     from energy_tracker.cli.live import Heading, show_live
     from energy_tracker.cli.ports import explained_ports
+    from energy_tracker.cli.stopping import log_to_stderr, stop_on_signals, until_stopped
     from energy_tracker.kit.clock import SystemClock
     from energy_tracker.wiring.serving import serving
 
-    _log_to_stderr(settings.log_level)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    calm = sys.stdout.isatty() and settings.log_level == "info"
+    log_to_stderr("WARNING" if calm else settings.log_level.upper())
+    stopping = stop_on_signals()
     if with_demo:
         demo_home.begin_folder(settings.home)
     clock = SystemClock()
@@ -82,7 +78,7 @@ async def _serve(settings: "Settings", output: Output, *, with_demo: bool) -> No
         beside: list[Coroutine[Any, Any, None]] = [show_live(clients, running.urls, heading)]
         if history is not None:
             beside.append(_live_demo(clients, settings, clock, history))
-        await _until_stopped(stopping, beside)
+        await until_stopped(stopping, beside)
         output.note("Stopping …")
     output.note("Stopped; everything is on disk. The next start goes on from here.")
 
@@ -105,29 +101,3 @@ async def _live_demo(clients: Any, settings: "Settings", clock: Any, history: An
         sys.stdout.write(f"{sent:,} readings of history; live from here on.\n")
         sys.stdout.flush()
     await home.live()
-
-
-async def _until_stopped(stopping: asyncio.Event, work: list[Coroutine[Any, Any, None]]) -> None:
-    """Run work until the event is set; then end it. What fails meanwhile is raised."""
-    tasks = [asyncio.create_task(each) for each in work]
-    stop = asyncio.create_task(stopping.wait())
-    try:
-        done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {stop}:
-            task.result()
-    finally:
-        for task in (stop, *tasks):
-            task.cancel()
-        for task in (stop, *tasks):
-            with suppress(asyncio.CancelledError):
-                await task
-
-
-def _log_to_stderr(level: str) -> None:
-    on_terminal = sys.stdout.isatty()
-    logging.basicConfig(
-        level="WARNING" if on_terminal and level == "info" else level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -26,6 +26,7 @@ class Globals:
 
     home: Path | None = None
     demo: bool = False
+    at: str | None = None
 
 
 class CommandFailed(Exception):
@@ -36,26 +37,21 @@ class CommandFailed(Exception):
         self.code = code
 
 
-def read_settings(context: typer.Context, output: Output) -> "Settings":
-    """Return the settings of the environment, with `--home` or `--demo` on top.
+def read_settings(context: typer.Context) -> "Settings":
+    """Return the settings of the environment, with `--home`, `--at` or `--demo` on top.
 
-    Raises `CommandFailed`, having said why.
+    Raises `InvalidConfiguration`.
     """
-    from energy_tracker.settings import InvalidConfiguration, load_settings
+    from energy_tracker.settings import load_settings
 
     environ = dict(os.environ)
-    given = context.find_object(Globals)
-    if given is not None and given.home is not None:
+    given = context.find_object(Globals) or Globals()
+    if given.home is not None:
         environ["ENERGY_TRACKER_HOME"] = str(given.home)
-    try:
-        settings = load_settings(environ)
-    except InvalidConfiguration as error:
-        output.note("The configuration cannot be used:")
-        for wrong in error.errors:
-            output.note(f"  {wrong.name}: {wrong.detail}")
-        output.document({"errors": [wrong._asdict() for wrong in error.errors]})
-        raise CommandFailed(exits.CONFIGURATION) from None
-    if given is not None and given.demo and not environ.get("ENERGY_TRACKER_HOME"):
+    if given.at is not None:
+        environ["ENERGY_TRACKER_SERVICES_AT"] = given.at
+    settings = load_settings(environ)
+    if given.demo and not environ.get("ENERGY_TRACKER_HOME"):
         beside = settings.home.with_name(f"{settings.home.name}-demo")
         return settings.model_copy(update={"home": beside})
     return settings
@@ -66,7 +62,23 @@ def run(
 ) -> None:
     """Run a command to its end; leave with an exit code of `exits` where it fails."""
     output = Output(as_json)
-    guard(lambda: _run_loop(command(read_settings(context, output), output)), output)
+    guard(lambda: _configured(context, command, output), output)
+
+
+def _configured(
+    context: typer.Context, command: Callable[["Settings", Output], Awaitable[None]], output: Output
+) -> None:
+    """Run a command with its settings. Raises `CommandFailed`, having said why, where they cannot be used."""
+    from energy_tracker.settings import InvalidConfiguration
+
+    try:
+        _run_loop(command(read_settings(context), output))
+    except InvalidConfiguration as error:  # also of a command that cannot do with settings that are right in themselves
+        output.note("The configuration cannot be used:")
+        for wrong in error.errors:
+            output.note(f"  {wrong.name}: {wrong.detail}")
+        output.document({"errors": [wrong._asdict() for wrong in error.errors]})
+        raise CommandFailed(exits.CONFIGURATION) from None
 
 
 def guard(action: Callable[[], None], output: Output) -> None:

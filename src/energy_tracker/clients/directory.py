@@ -14,7 +14,13 @@ from typing import Generic, Protocol, TypeVar
 
 from energy_tracker.clients.device import DeviceClient
 from energy_tracker.clients.user import UserClient
-from energy_tracker.contracts.directory import Assignment, DirectoryDevice, DirectoryUser
+from energy_tracker.contracts.directory import (
+    Assignment,
+    DeviceChanges,
+    DirectoryDevice,
+    DirectoryUser,
+    UserChanges,
+)
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.problems import Problem
 
@@ -121,17 +127,33 @@ class DirectoryChange:
 Subscriber = Callable[[DirectoryChange], Awaitable[None]]
 
 
-def user_feed(users: UserClient, clock: Clock) -> Feed[DirectoryUser]:
-    """Return a copy of the users alone, tombstones included."""
-    return Feed("users", lambda after: users.changes(after=after), clock)
+def user_feed(users: UserClient | None, clock: Clock) -> Feed[DirectoryUser]:
+    """Return a copy of the users alone, tombstones included; without a client, an empty one."""
+
+    async def fetch(after: int) -> UserChanges:
+        return UserChanges(items=(), version=after) if users is None else await users.changes(after=after)
+
+    return Feed("users", fetch, clock)
+
+
+def device_feed(devices: DeviceClient | None, clock: Clock) -> Feed[DirectoryDevice]:
+    """Return a copy of the devices alone, tombstones included; without a client, an empty one."""
+
+    async def fetch(after: int) -> DeviceChanges:
+        return DeviceChanges(items=(), version=after) if devices is None else await devices.changes(after=after)
+
+    return Feed("devices", fetch, clock)
 
 
 class Directory:
-    """The users and devices of all services, with who owned which device when."""
+    """The users and devices of all services, with who owned which device when.
 
-    def __init__(self, *, users: UserClient, devices: DeviceClient, clock: Clock) -> None:
+    A service that needs only one of the two gives only that client: the other side stays empty and is never stale.
+    """
+
+    def __init__(self, *, users: UserClient | None = None, devices: DeviceClient | None = None, clock: Clock) -> None:
         self._users = user_feed(users, clock)
-        self._devices: Feed[DirectoryDevice] = Feed("devices", lambda after: devices.changes(after=after), clock)
+        self._devices = device_feed(devices, clock)
         self._by_user: dict[int, set[int]] = {}
         self._subscribers: list[Subscriber] = []
         self._untold = DirectoryChange()
@@ -144,7 +166,7 @@ class Directory:
 
     @property
     def age_s(self) -> float:
-        """Seconds since both services last answered."""
+        """Seconds since the services last answered, both of them."""
         return max(self._users.age_s, self._devices.age_s)
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -199,7 +221,7 @@ class Directory:
         return None if assignment is None else assignment.user_id
 
     async def refresh(self) -> DirectoryChange:
-        """Ask both services once, tell the subscribers, and return what changed."""
+        """Ask the services once, tell the subscribers, and return what changed."""
         async with self._lock:
             users = await self._users.pull()
             devices = await self._devices.pull()

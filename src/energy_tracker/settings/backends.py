@@ -17,7 +17,7 @@ from energy_tracker.settings.forms import (
 )
 from energy_tracker.settings.variables import Form, setting
 
-_SCHEMES = ("jdbc:mysql://", "jdbc:mariadb://", "mysql://")
+_SCHEMES = ("jdbc:mysql://", "jdbc:mariadb://", "mysql://", "mariadb://")
 _WITH_TLS = frozenset({"tls", "sasl_tls"})
 _WITH_PASSWORD = frozenset({"sasl_plaintext", "sasl_tls"})
 

@@ -1,14 +1,32 @@
-"""From settings to the plain options that services take."""
+"""From settings to the plain options that services take.
+
+Imports are late: a process that runs one service alone has none of the others in memory.
+"""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from energy_tracker.eventlog.port import Retention
-from energy_tracker.services.alert.model.mails import MailPolicy, MailSettings
-from energy_tracker.services.ingestion.requests import RequestLimits
-from energy_tracker.settings import OllamaAdviser, Settings, SmtpMail
-from energy_tracker.wiring.ingestion import IngestionOptions
-from energy_tracker.wiring.insight import AdviserOptions
-from energy_tracker.wiring.usage import UsageOptions
+from energy_tracker.settings import (
+    InfluxReadings,
+    InvalidConfiguration,
+    KafkaLog,
+    MysqlDatasource,
+    OllamaAdviser,
+    Settings,
+    SmtpMail,
+    WrongVariable,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from energy_tracker.eventlog.kafka_client import KafkaOptions
+    from energy_tracker.services.alert.model.mails import MailPolicy, MailSettings
+    from energy_tracker.services.ingestion.requests import RequestLimits
+    from energy_tracker.storage.influx import InfluxOptions
+    from energy_tracker.wiring.insight import AdviserOptions
+    from energy_tracker.wiring.usage import UsageOptions
 
 _MS = timedelta(milliseconds=1)
 
@@ -18,22 +36,27 @@ def retention(settings: Settings) -> Retention:
     return Retention(log_ms=settings.retention.log // _MS, dead_letters_ms=settings.retention.dead_letters // _MS)
 
 
-def ingestion(settings: Settings) -> IngestionOptions:
-    """Return ingestion-service's options."""
-    limits = RequestLimits(body_bytes=settings.ingestion.body_bytes, batch_items=settings.ingestion.batch_items)
-    return IngestionOptions(limits, settings.ingestion.max_lag)
+def limits(settings: Settings) -> "RequestLimits":
+    """Return how much one request to ingestion-service may hold."""
+    from energy_tracker.services.ingestion.requests import RequestLimits
+
+    return RequestLimits(body_bytes=settings.ingestion.body_bytes, batch_items=settings.ingestion.batch_items)
 
 
-def usage(settings: Settings) -> UsageOptions:
+def usage(settings: Settings) -> "UsageOptions":
     """Return usage-service's options."""
+    from energy_tracker.wiring.usage import UsageOptions
+
     return UsageOptions(
         patience_ms=settings.usage.unknown_device_patience // _MS,
         check_interval_s=settings.alerts.check_interval.total_seconds(),
     )
 
 
-def mail(settings: Settings) -> MailSettings:
+def mail(settings: Settings) -> "MailSettings":
     """Return where mails go out; without a server they stay in the outbox."""
+    from energy_tracker.services.alert.model.mails import MailSettings
+
     smtp = settings.mail
     if not isinstance(smtp, SmtpMail):
         return MailSettings()
@@ -48,15 +71,75 @@ def mail(settings: Settings) -> MailSettings:
     )
 
 
-def mail_policy(settings: Settings) -> MailPolicy:
+def mail_policy(settings: Settings) -> "MailPolicy":
     """Return when mails are due."""
+    from energy_tracker.services.alert.model.mails import MailPolicy
+
     remind_after = settings.alerts.remind_after
     return MailPolicy(remind_after_ms=None if remind_after is None else remind_after // _MS)
 
 
-def adviser(settings: Settings) -> AdviserOptions:
+def adviser(settings: Settings) -> "AdviserOptions":
     """Return who words the advice."""
+    from energy_tracker.wiring.insight import AdviserOptions
+
     ollama = settings.adviser
     if not isinstance(ollama, OllamaAdviser):
         return AdviserOptions()
     return AdviserOptions(ollama.base_url, ollama.model, ollama.deadline.total_seconds())
+
+
+def database_url(settings: Settings) -> "str | URL":
+    """Return the address of the database of users, devices and alerts. Raises `InvalidConfiguration`."""
+    datasource = settings.datasource
+    if not isinstance(datasource, MysqlDatasource):
+        return f"sqlite+aiosqlite:///{settings.home / 'relational.db'}"
+    from energy_tracker.storage.mysql import mysql_url
+
+    password = None if datasource.password is None else datasource.password.get_secret_value()
+    try:
+        return mysql_url(datasource.url.get_secret_value(), username=datasource.username, password=password)
+    except ValueError as error:
+        raise InvalidConfiguration((WrongVariable("SPRING_DATASOURCE_URL", str(error)),)) from None
+
+
+def kafka(settings: Settings, *, client_id: str) -> "KafkaOptions":
+    """Return how Kafka is reached. Raises `InvalidConfiguration` where no broker is named."""
+    log = settings.log
+    if not isinstance(log, KafkaLog):
+        message = "is needed by this service, which shares its log with the others; `up` runs them all without"
+        raise InvalidConfiguration((WrongVariable("SPRING_KAFKA_BOOTSTRAP_SERVERS", message),))
+    from energy_tracker.eventlog.kafka_client import KafkaOptions
+
+    kept = retention(settings)
+    return KafkaOptions(
+        bootstrap_servers=log.bootstrap_servers,
+        security=log.security,
+        ca_file=None if log.ca_file is None else str(log.ca_file),
+        certificate_file=None if log.certificate_file is None else str(log.certificate_file),
+        key_file=None if log.key_file is None else str(log.key_file),
+        sasl_mechanism=log.sasl_mechanism,
+        username=log.username,
+        password=None if log.password is None else log.password.get_secret_value(),
+        partitions=log.partitions,
+        replication=log.replication,
+        log_retention_ms=kept.log_ms,
+        dead_letter_retention_ms=kept.dead_letters_ms,
+        client_id=client_id,
+    )
+
+
+def influx(settings: Settings) -> "InfluxOptions | None":
+    """Return where the bucket of the readings is; None where they are in a file."""
+    readings = settings.readings
+    if not isinstance(readings, InfluxReadings):
+        return None
+    from energy_tracker.storage.influx import InfluxOptions
+
+    return InfluxOptions(
+        url=readings.url,
+        token=readings.token.get_secret_value(),
+        org=readings.org,
+        bucket=readings.bucket,
+        retention_s=None if readings.retention is None else int(readings.retention.total_seconds()),
+    )

@@ -21,10 +21,10 @@ from energy_tracker.eventlog.sqlite import SqliteEventLog
 from energy_tracker.eventlog.sqlite_schema import prepare_log
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.problems import Problem
-from energy_tracker.services.ingestion.adapters.own_endpoint import OwnEndpoint
-from energy_tracker.services.ingestion.adapters.registry import RegisteredFleet, RegistryRefusals
+from energy_tracker.services.ingestion.adapters.registry import RegistryRefusals
+from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
 from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
-from energy_tracker.services.ingestion.simulation.control import SimulationOptions, SimulationRunner
+from energy_tracker.services.ingestion.worker import Housekeeper
 from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
 from energy_tracker.services.usage.adapters.sqlite_lookups import SqliteKnownReadings
 from energy_tracker.services.usage.adapters.sqlite_schema import prepare as prepare_readings
@@ -41,12 +41,14 @@ from energy_tracker.wiring.device import device_service
 from energy_tracker.wiring.folder import exclusive_folder
 from energy_tracker.wiring.ingestion import ingestion_service
 from energy_tracker.wiring.insight import insight_service
+from energy_tracker.wiring.modes import SERVICES, refuse_other_backends
+from energy_tracker.wiring.simulation import simulated_meters
 from energy_tracker.wiring.usage import usage_service
 from energy_tracker.wiring.user import user_service
 
 log = logging.getLogger(__name__)
 
-SERVICES: Final = ("user", "device", "ingestion", "usage", "alert", "insight")
+__all__ = ["GROUPS", "SERVICES", "Switchboard", "System", "standalone"]
 GROUPS: Final = {
     topics.ENERGY_USAGE: (topics.USAGE_GROUP,),
     topics.ENERGY_ALERT_EPISODES: (topics.ALERT_GROUP,),
@@ -83,11 +85,13 @@ class Switchboard:
 async def standalone(*, settings: Settings, clock: Clock) -> AsyncIterator[System]:
     """Run the whole system on the data folder of the settings, without opening a port.
 
-    Raises `FolderInUse`, `FolderUnusable` and the problems of the data files.
+    Raises `InvalidConfiguration` where settings name other backends, `FolderInUse`, `FolderUnusable` and the problems
+    of the data files.
     """
+    refuse_other_backends(settings)
     async with AsyncExitStack() as stack:
-        home = stack.enter_context(exclusive_folder(settings.home))
-        engine = create_engine(f"sqlite+aiosqlite:///{home / 'relational.db'}")
+        stack.enter_context(exclusive_folder(settings.home))
+        engine = create_engine(options.database_url(settings))
         stack.push_async_callback(engine.dispose)
         await migrate(engine)
         board = Switchboard()
@@ -140,17 +144,18 @@ async def _start_stream(
     known = SqliteKnownReadings(partial(open_for_reading, home / "readings.db"))
     stack.callback(known.close)
     eventlog = await SqliteEventLog.open(log_writer, log_readers, clock=clock, groups=GROUPS, retention=kept)
-    simulation = _simulation(settings, clock, http, directory)
+    most_queued = settings.ingestion.max_lag
+    door = await EmbeddedDoor.open(log_writer, log_readers, eventlog, known, clock=clock, queue_limit=most_queued)
+    keep_running(stack, Housekeeper(door=door, clock=clock).run(), name="ingestion: Housekeeper")
+    simulation = simulated_meters(settings, clock, http, directory, "http://ingestion.internal")
     board.apps["ingestion"] = await stack.enter_async_context(
         ingestion_service(
-            writer=log_writer,
-            readers=log_readers,
-            log=eventlog,
-            known_readings=known,
+            door=door,
+            log_health=log_writer.health,
             directory=RegistryRefusals(directory),
             clock=clock,
             simulation=simulation,
-            options=options.ingestion(settings),
+            limits=options.limits(settings),
         )
     )
     await directory.refresh()
@@ -166,15 +171,6 @@ async def _start_stream(
     )
     stack.push_async_callback(simulation.close)
     return eventlog
-
-
-def _simulation(settings: Settings, clock: Clock, http: httpx.AsyncClient, directory: Directory) -> SimulationRunner:
-    return SimulationRunner(
-        fleet=RegisteredFleet(directory),
-        post=OwnEndpoint(http, "http://ingestion.internal"),
-        clock=clock,
-        options=SimulationOptions(**settings.simulation.model_dump()),
-    )
 
 
 async def _open(

@@ -1,0 +1,116 @@
+"""The six services, each in a process of its own, on a database, a broker and peers that are shared over the network.
+
+Imports are late, so that a process holds only what its own service needs.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from energy_tracker.clients.directory import Directory
+from energy_tracker.kit.problems import TemporarilyUnavailable
+from energy_tracker.wiring import options
+from energy_tracker.wiring.process import Process
+
+StartAlone = Callable[[Process], Awaitable[ASGIApp]]
+"""Starts a service; what it leaves on the stack of the process ends it."""
+
+
+async def user_alone(process: Process) -> ASGIApp:
+    """Start user-service: it needs its database alone."""
+    from energy_tracker.wiring.user import user_service
+
+    service = user_service(
+        engine=await process.database(),
+        clock=process.clock,
+        default_time_zone=process.settings.default_time_zone,
+        retention=options.retention(process.settings),
+    )
+    return await process.stack.enter_async_context(service)
+
+
+async def device_alone(process: Process) -> ASGIApp:
+    """Start device-service: it needs its database, and follows user-service."""
+    from energy_tracker.wiring.device import device_service
+
+    peers = await process.peers()
+    service = device_service(engine=await process.database(), clock=process.clock, users=peers.users)
+    return await process.stack.enter_async_context(service)
+
+
+async def ingestion_alone(process: Process) -> ASGIApp:
+    """Start ingestion-service: it needs the log, and follows device-service."""
+    from energy_tracker.services.ingestion.adapters.registry import RegistryRefusals
+    from energy_tracker.wiring.ingestion import ingestion_service
+    from energy_tracker.wiring.simulation import simulated_meters
+
+    peers = await process.peers()
+    directory = Directory(devices=peers.devices, clock=process.clock)
+    simulation = simulated_meters(process.settings, process.clock, await process.http(), directory, process.own_url)
+    door, log_health = await process.door(directory)
+    service = ingestion_service(
+        door=door,
+        log_health=log_health,
+        directory=RegistryRefusals(directory),
+        clock=process.clock,
+        simulation=simulation,
+        limits=options.limits(process.settings),
+    )
+    app = await process.stack.enter_async_context(service)
+    process.stack.push_async_callback(simulation.close)
+    process.follow(directory)
+    return app
+
+
+async def usage_alone(process: Process) -> ASGIApp:
+    """Start usage-service: it needs the log and the readings, and follows user-service and device-service."""
+    # SEAM: `wiring.usage_stream.usage_backends(settings, clock, directory)` gives the log, the store and the intake
+    # that `usage_service` takes here.
+    peers = await process.peers()
+    directory = Directory(users=peers.users, devices=peers.devices, clock=process.clock)
+    process.follow(directory)
+    raise TemporarilyUnavailable("usage-service cannot run in a process of its own yet.")
+
+
+async def alert_alone(process: Process) -> ASGIApp:
+    """Start alert-service: it needs its database and the log, and follows user-service."""
+    from energy_tracker.wiring.alert import alert_service
+
+    peers = await process.peers()
+    directory = Directory(users=peers.users, clock=process.clock)
+    service = alert_service(
+        engine=await process.database(),
+        log=await process.log(),
+        directory=directory,
+        clock=process.clock,
+        mail=options.mail(process.settings),
+        policy=options.mail_policy(process.settings),
+    )
+    app = await process.stack.enter_async_context(service)
+    process.follow(directory)
+    return app
+
+
+async def insight_alone(process: Process) -> ASGIApp:
+    """Start insight-service: it starts without the others, and asks them."""
+    from energy_tracker.wiring.insight import insight_service
+
+    peers = await process.peers()
+    directory = Directory(users=peers.users, devices=peers.devices, clock=process.clock)
+    service = insight_service(
+        usage=peers.usage, directory=directory, clock=process.clock, adviser=options.adviser(process.settings)
+    )
+    app = await process.stack.enter_async_context(service)
+    process.follow(directory)
+    return app
+
+
+ALONE: Final[Mapping[str, StartAlone]] = {
+    "user": user_alone,
+    "device": device_alone,
+    "ingestion": ingestion_alone,
+    "usage": usage_alone,
+    "alert": alert_alone,
+    "insight": insight_alone,
+}

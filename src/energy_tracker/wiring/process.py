@@ -1,0 +1,107 @@
+"""What a service in a process of its own is built with: settings, other services, a database, the log.
+
+Imports are late, so that a process holds only what its own service needs. What must answer before the service can
+start is in a `part` (see `wiring.startup`).
+"""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from energy_tracker.clients import device, usage, user
+from energy_tracker.clients.directory import Directory
+from energy_tracker.clients.http import ServiceCalls
+from energy_tracker.eventlog.port import LogUnavailable
+from energy_tracker.kit.clock import Clock
+from energy_tracker.settings import Settings
+from energy_tracker.wiring import options
+from energy_tracker.wiring.background import keep_running
+from energy_tracker.wiring.startup import Startup
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from energy_tracker.eventlog.kafka_client import KafkaOptions
+    from energy_tracker.eventlog.port import EventLog
+    from energy_tracker.kit.health import Check
+    from energy_tracker.wiring.ingestion import CountingDoor
+
+BROKER_PATIENCE_S: Final = 5.0
+"""How long one attempt to start waits for the broker; there is always another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The other services, over TCP."""
+
+    users: user.UserClient
+    devices: device.DeviceClient
+    usage: usage.UsageClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """The process of one service: its settings, the address where it reaches itself, and what takes it down again."""
+
+    service: str
+    settings: Settings
+    clock: Clock
+    own_url: str
+    startup: Startup
+    stack: AsyncExitStack
+
+    async def http(self) -> httpx.AsyncClient:
+        """Return a client for other services; a proxy of the environment is not for them."""
+        return await self.stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+
+    async def peers(self) -> Peers:
+        """Return the other services; none of them is asked yet."""
+        http, addresses = await self.http(), self.settings.peers
+
+        def calls(service: str, url: str) -> ServiceCalls:
+            return ServiceCalls(service=f"{service}-service", url=url, http=http, clock=self.clock)
+
+        return Peers(
+            user.UserClient(calls("user", addresses.user_url)),
+            device.DeviceClient(calls("device", addresses.device_url)),
+            usage.UsageClient(calls("usage", addresses.usage_url)),
+        )
+
+    def follow(self, directory: Directory) -> None:
+        """Keep a directory up to date; it is empty and stale until its services answer."""
+        keep_running(self.stack, directory.run(self.clock), name="directory")
+
+    async def database(self) -> "AsyncEngine":
+        """Return the database of users, devices and alerts, with its tables at their newest revision."""
+        from energy_tracker.storage.migrations import migrate
+        from energy_tracker.storage.sql import create_engine
+
+        engine = create_engine(options.database_url(self.settings))
+        self.stack.push_async_callback(engine.dispose)
+        with self.startup.part("database"):
+            await migrate(engine)
+        return engine
+
+    async def log(self) -> "EventLog":
+        """Return the log in Kafka, with its topics."""
+        # SEAM: `KafkaEventLog.open(options=await self.broker(), clock=self.clock)` is entered on the stack here.
+        await self.broker()
+        raise LogUnavailable("The log in Kafka cannot be used yet.")
+
+    async def door(self, directory: Directory) -> "tuple[CountingDoor, Check]":
+        """Return the door to the log in Kafka, and the check of the log."""
+        # SEAM: `KafkaDoor` on `await self.broker()` is entered on the stack here.
+        del directory
+        await self.broker()
+        raise LogUnavailable("The log in Kafka cannot be used yet.")
+
+    async def broker(self) -> "KafkaOptions":
+        """Return how Kafka is reached, once its topics are there."""
+        kafka = options.kafka(self.settings, client_id=f"energy-tracker-{self.service}")
+        from energy_tracker.eventlog.kafka_client import ensure_topics
+
+        with self.startup.part("log"):
+            await ensure_topics(kafka, timeout_s=BROKER_PATIENCE_S)
+        return kafka
