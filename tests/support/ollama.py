@@ -1,4 +1,4 @@
-"""A server that speaks as Ollama's `/api/chat` does, and behaves as badly as it is told to."""
+"""A server that speaks as Ollama's `/api/chat` and `/api/version` do, and behaves as badly as it is told to."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ Answer = Callable[[dict[str, Any]], AsyncIterator[bytes]]
 """From the request's body to the parts of an HTTP answer, from its status line on."""
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
+_VERSION = b'HTTP/1.1 200 OK\r\nContent-Length: 18\r\nConnection: close\r\n\r\n{"version":"fake"}'
 
 
 def frame(content: str, *, done: bool = False, **more: object) -> bytes:
@@ -104,13 +105,18 @@ def frames(*lines: bytes) -> Answer:
 
 @dataclass
 class FakeOllama:
-    """Answers each question with the next of `answers`, the last one again and again; `asked` holds the bodies."""
+    """Answers each question with the next of `answers`, the last one again and again; `asked` holds the bodies.
+
+    One that is not `awake` takes connections and says nothing at all, as a stopped process does.
+    """
 
     answers: list[Answer]
     asked: list[dict[str, Any]] = field(default_factory=list)
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: int = 0
     most_under_way: int = 0
+    awake: bool = True
+    connections: int = 0
 
     async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,22 +143,34 @@ class FakeOllama:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.connections += 1
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                assert head.startswith("POST /api/chat "), head
-                headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-                body = json.loads(await reader.readexactly(int(headers["content-length"])))
-                answer = self.answers[min(len(self.asked), len(self.answers) - 1)]
-                self.asked.append(body)
-                self.was_asked.set()
-                async for part in answer(body):
-                    writer.write(part)
+                if not self.awake:
+                    await reader.read()  # until the other side gives up
+                elif head.startswith("GET /api/version "):
+                    writer.write(_VERSION)
                     await writer.drain()
+                else:
+                    await self._answer(head, reader, writer)
         finally:
-            self.under_way -= 1
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+
+    async def _answer(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            assert head.startswith("POST /api/chat "), head
+            headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+            body = json.loads(await reader.readexactly(int(headers["content-length"])))
+            answer = self.answers[min(len(self.asked), len(self.answers) - 1)]
+            self.asked.append(body)
+            self.was_asked.set()
+            async for part in answer(body):
+                writer.write(part)
+                await writer.drain()
+        finally:
+            self.under_way -= 1

@@ -4,6 +4,7 @@ The model gets no value and no name: findings with their facts' ids, units and l
 kind from a closed list. So it has nothing to repeat wrongly, and a prompt hidden in a name never reaches it.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ CHARACTERS_A_TOKEN = 3
 PROMPT_CHARACTERS = (CONTEXT_TOKENS - ANSWER_TOKENS) * CHARACTERS_A_TOKEN
 
 CONNECT_TIMEOUT_S = 1.5
-"""A server that is down is known within this; the rules then still answer within 2 s."""
+"""A server that is down, or does not even tell its version, is known within this; the rules then answer within 2 s."""
+
+MAX_REASON_BYTES = 2_000
+"""Of an answer that is an error, no more than this is read."""
 
 MAX_ANSWER_BYTES = 64_000
 """More content than this is no answer; the schema's longest has a tenth of it."""
@@ -87,6 +91,7 @@ class OllamaAdviser:
     async def propose(self, question: Question) -> tuple[ProposedTip, ...]:
         """Ask the model once. Raises `AdviserUnavailable` and, for what is not an answer at all, `AnswerRejected`."""
         try:
+            await self._see_that_it_answers()
             content = await self._chat(self._body(question))
         except httpx.HTTPError as error:
             message = f"{type(error).__name__} at {self.base_url}"
@@ -105,6 +110,16 @@ class OllamaAdviser:
             "options": {"temperature": 0, "seed": 1, "num_ctx": CONTEXT_TOKENS, "num_predict": ANSWER_TOKENS},
         }
 
+    async def _see_that_it_answers(self) -> None:
+        """Tell a server that hangs from a model that thinks: both are silent, but only the latter tells its version."""
+        url = f"{self.base_url.rstrip('/')}/api/version"
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S), self.http.stream("GET", url, timeout=None):
+                return  # any answer will do
+        except TimeoutError:
+            message = f"{self.base_url} does not answer within {CONNECT_TIMEOUT_S:g} s"
+            raise AdviserUnavailable(message) from None
+
     async def _chat(self, body: Mapping[str, object]) -> str:
         # Reading has no limit of its own: a slow model thinks for long, and the desk's deadline holds over all of it.
         timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S, write=10.0, pool=CONNECT_TIMEOUT_S)
@@ -112,9 +127,28 @@ class OllamaAdviser:
         plain = {"Accept-Encoding": "identity"}  # nothing is unpacked, so nothing can swell
         async with self.http.stream("POST", url, json=body, headers=plain, timeout=timeout) as response:
             if response.status_code != httpx.codes.OK:
-                message = f"{self.base_url} answered {response.status_code}"
+                message = f"{self.base_url} answered {response.status_code}{await _error_text(response)}"
                 raise AdviserUnavailable(message)
             return await _read_stream(response)
+
+
+async def _error_text(response: httpx.Response) -> str:
+    """Return what the server says about an error, such as a model that is not pulled yet; empty where it says none."""
+    body = b""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_REASON_BYTES:
+                    break
+        said = msgspec.json.decode(body, type=_Frame).error
+    except (TimeoutError, httpx.HTTPError, msgspec.MsgspecError, RecursionError):
+        return ""
+    return f": {_printable(said)}" if said else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text[:200])
 
 
 async def _read_stream(response: httpx.Response) -> str:
@@ -155,7 +189,7 @@ def _frame(line: bytes) -> _Frame | None:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise AdviserUnavailable("the server does not speak as Ollama does") from error
     if frame.error is not None:
-        message = f"the server says: {frame.error[:200]}"
+        message = f"the server says: {_printable(frame.error)}"
         raise AdviserUnavailable(message)
     return frame
 
