@@ -1,25 +1,13 @@
 """The command line: `energy-tracker COMMAND`. Everything beyond its own words is imported when a command runs."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
 from energy_tracker import __version__
-from energy_tracker.cli import (
-    advice_commands,
-    alert_commands,
-    backup_commands,
-    dead_letter_commands,
-    directory_commands,
-    doctor_command,
-    export_command,
-    import_command,
-    run_commands,
-    serve_command,
-    simulation_commands,
-    usage_commands,
-)
 from energy_tracker.cli.output import AsJson, Output
 from energy_tracker.cli.running import Globals
 
@@ -29,8 +17,15 @@ EPILOG = (
 )
 
 
-def build_app() -> typer.Typer:
-    """Return the whole command line."""
+class Group(Protocol):
+    """A module with commands."""
+
+    def add_to(self, app: typer.Typer, /) -> None:
+        """Add the commands."""
+
+
+def build_app(groups: Sequence[Group] | None = None) -> typer.Typer:
+    """Return the whole command line, or that of some groups of commands."""
     app = typer.Typer(
         name="energy-tracker",
         help="Collects the energy use of devices, loses no reading, invents no number, explains what to do about it.",
@@ -41,7 +36,38 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_globals)
-    for group in (
+    for group in _all_groups() if groups is None else groups:
+        group.add_to(app)
+    app.command("version")(_version)
+    return app
+
+
+def main() -> None:
+    """Run the command that the arguments name; a service has none of the other commands in memory."""
+    if sys.argv[1:2] == ["serve"]:
+        from energy_tracker.cli import serve_command
+
+        build_app([serve_command])()
+    build_app()()
+
+
+def _all_groups() -> Sequence[Group]:
+    from energy_tracker.cli import (
+        advice_commands,
+        alert_commands,
+        backup_commands,
+        dead_letter_commands,
+        directory_commands,
+        doctor_command,
+        export_command,
+        import_command,
+        run_commands,
+        serve_command,
+        simulation_commands,
+        usage_commands,
+    )
+
+    return (
         run_commands,
         serve_command,
         directory_commands,
@@ -54,15 +80,7 @@ def build_app() -> typer.Typer:
         simulation_commands,
         backup_commands,
         doctor_command,
-    ):
-        group.add_to(app)
-    app.command("version")(_version)
-    return app
-
-
-def main() -> None:
-    """Run the command that the arguments name."""
-    build_app()()
+    )
 
 
 def _globals(

@@ -1,11 +1,11 @@
 """`serve`: one service in this process, on its port, until a signal says to stop."""
 
 import logging
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from energy_tracker.cli.light_imports import leave_out_what_is_unused
 from energy_tracker.cli.output import Output
 from energy_tracker.cli.running import run
 
@@ -53,7 +53,7 @@ def _known(service: str) -> str:
 
 async def _serve(service: str, settings: "Settings") -> None:
     """Serve until a signal says to stop, or the service fails."""
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # httpx's own command line: 70 modules, never used
+    leave_out_what_is_unused()
     from energy_tracker.cli.stopping import log_to_stderr, stop_on_signals, until_stopped
     from energy_tracker.kit.clock import SystemClock
     from energy_tracker.wiring.serving_alone import serving_alone

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from energy_tracker.eventlog.port import EventLog
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.health import Health
+from energy_tracker.kit.health import Check, Health
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.kit.web import create_app
 from energy_tracker.services.alert.adapters.outbox import OutboxNotifier
@@ -26,7 +26,7 @@ from energy_tracker.wiring.background import keep_running
 
 
 @asynccontextmanager
-async def alert_service(
+async def alert_service(  # noqa: PLR0913 - the collaborators, each named
     *,
     engine: AsyncEngine,
     log: EventLog,
@@ -34,8 +34,12 @@ async def alert_service(
     clock: Clock,
     mail: MailSettings,
     policy: MailPolicy | None = None,
+    log_health: Check | None = None,
 ) -> AsyncIterator[FastAPI]:
-    """Give the application of alert-service; its tables are migrated already. Mails go out while the block runs."""
+    """Give the application of alert-service; its tables are migrated already. Mails go out while the block runs.
+
+    `log_health` checks a log that can be down by itself.
+    """
     policy = policy or MailPolicy()
     telemetry = Telemetry("alert")
     repository, outbox = SqlAlertRepository(engine, clock=clock), SqlMailOutbox(engine)
@@ -53,6 +57,8 @@ async def alert_service(
         on_stored=sender.wake,
     )
     health = Health({"database": database_check(engine), "episodes": follower.health, "mail": sender.health})
+    if log_health is not None:
+        health.checks["log"] = log_health
     app = create_app("alert", description="Alerts, and the mails about them.", health=health, telemetry=telemetry)
     app.include_router(AlertApi(service).router())
     directory.subscribe(eraser.on_change)

@@ -34,7 +34,7 @@ async def device_alone(process: Process) -> ASGIApp:
     """Start device-service: it needs its database, and follows user-service."""
     from energy_tracker.wiring.device import device_service
 
-    peers = await process.peers()
+    peers = process.peers(await process.http())
     service = device_service(engine=await process.database(), clock=process.clock, users=peers.users)
     return await process.stack.enter_async_context(service)
 
@@ -45,9 +45,10 @@ async def ingestion_alone(process: Process) -> ASGIApp:
     from energy_tracker.wiring.ingestion import ingestion_service
     from energy_tracker.wiring.simulation import simulated_meters
 
-    peers = await process.peers()
+    http = await process.http()
+    peers = process.peers(http)
     directory = Directory(devices=peers.devices, clock=process.clock)
-    simulation = simulated_meters(process.settings, process.clock, await process.http(), directory, process.own_url)
+    simulation = simulated_meters(process.settings, process.clock, http, directory, process.own_url)
     door, log_health = await process.door(directory)
     service = ingestion_service(
         door=door,
@@ -67,7 +68,7 @@ async def usage_alone(process: Process) -> ASGIApp:
     """Start usage-service: it needs the log and the readings, and follows user-service and device-service."""
     # SEAM: `wiring.usage_stream.usage_backends(settings, clock, directory)` gives the log, the store and the intake
     # that `usage_service` takes here.
-    peers = await process.peers()
+    peers = process.peers(await process.http())
     directory = Directory(users=peers.users, devices=peers.devices, clock=process.clock)
     process.follow(directory)
     raise TemporarilyUnavailable("usage-service cannot run in a process of its own yet.")
@@ -77,11 +78,13 @@ async def alert_alone(process: Process) -> ASGIApp:
     """Start alert-service: it needs its database and the log, and follows user-service."""
     from energy_tracker.wiring.alert import alert_service
 
-    peers = await process.peers()
+    peers = process.peers(await process.http())
     directory = Directory(users=peers.users, clock=process.clock)
+    engine, log = await process.database(), await process.log()
     service = alert_service(
-        engine=await process.database(),
-        log=await process.log(),
+        engine=engine,
+        log=log,
+        log_health=log.health,
         directory=directory,
         clock=process.clock,
         mail=options.mail(process.settings),
@@ -96,7 +99,7 @@ async def insight_alone(process: Process) -> ASGIApp:
     """Start insight-service: it starts without the others, and asks them."""
     from energy_tracker.wiring.insight import insight_service
 
-    peers = await process.peers()
+    peers = process.peers(await process.http())
     directory = Directory(users=peers.users, devices=peers.devices, clock=process.clock)
     service = insight_service(
         usage=peers.usage, directory=directory, clock=process.clock, adviser=options.adviser(process.settings)
