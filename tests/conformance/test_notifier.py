@@ -1,14 +1,14 @@
 """What every notifier promises, and what the one over SMTP makes of a server that misbehaves."""
 
-import ssl
-import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from tests.support.alert import START_MS, transition
-from tests.support.smtp import Behaviour, MailServer, mail_server
+from tests.support.certificates import Authority
+from tests.support.smtp import Behaviour, MailServer, mail_server, mute_server
 
 from energy_tracker.services.alert.adapters.memory import MemoryNotifier
 from energy_tracker.services.alert.adapters.outbox import OutboxNotifier
@@ -141,6 +141,8 @@ async def test_an_international_address_is_reached(address: str):
         ("content 554", Refused("554 5.6.0 We do not like this")),
         ("recipient 450", Deferred("450 4.2.0 Greylisted", whole_server=False)),
         ("content 452", Deferred("452 4.3.1 Out of memory", whole_server=False)),
+        ("recipient 421", Deferred("421 4.3.2 Going down", whole_server=True)),
+        ("recipient 530", Deferred("530 5.7.0 Authentication required", whole_server=True)),
         ("sender 550", Deferred("550 5.7.1 We do not know this sender", whole_server=True)),
     ],
 )
@@ -151,11 +153,11 @@ async def test_an_answer_is_understood(behaviour: Behaviour, outcome: object):
     assert server.taken == []
 
 
-@pytest.mark.parametrize("behaviour", ["drop before data", "drop before answering", "silent"])
+@pytest.mark.parametrize("behaviour", ["drop before data", "drop before answering", "silent", "silent after data"])
 async def test_a_connection_that_ends_or_hangs_leaves_the_mail_to_be_sent_again(behaviour: Behaviour):
     async with mail_server() as server:
         server.plan(behaviour)
-        notifier = SmtpNotifier(settings(server, timeout_s=TIMEOUT_S if behaviour == "silent" else 5.0))
+        notifier = SmtpNotifier(settings(server, timeout_s=TIMEOUT_S if "silent" in behaviour else 5.0))
         outcome = await notifier.send(a_mail())
         assert isinstance(outcome, Deferred)
         assert outcome.whole_server
@@ -171,39 +173,80 @@ async def test_a_server_that_is_not_there_is_waited_for():
     assert outcome.whole_server
 
 
+async def test_a_server_that_says_nothing_is_given_up_in_time():
+    async with mute_server() as server:
+        began_s = time.monotonic()
+        outcome = await SmtpNotifier(settings(server, timeout_s=TIMEOUT_S)).send(a_mail())
+        assert time.monotonic() - began_s < TIMEOUT_S + 2
+    assert outcome == Deferred("the server did not answer within 0.3 s", whole_server=True)
+    assert server.conversations == 1
+
+
+async def test_a_mail_that_was_taken_is_delivered_however_long_the_goodbye_takes():
+    async with mail_server() as server:
+        server.plan("silent at the goodbye")
+        outcome = await SmtpNotifier(settings(server, timeout_s=1.0)).send(a_mail())
+    assert outcome == Delivered()
+    assert len(server.taken) == 1
+
+
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    )
-    try:
-        subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed, so there is no certificate to test with")
-    return key, cert
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.make(tmp_path_factory.mktemp("tls"))
+
+
+ACCESS = {"username": "ada", "password": "open sesame"}
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls", "auto"])
-async def test_the_conversation_is_encrypted_and_logged_in(certificate: tuple[Path, Path], security: str):
-    key, cert = certificate
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
+async def test_the_conversation_is_encrypted_and_logged_in(authority: Authority, security: str):
     offered = "tls" if security == "tls" else "starttls"
-    async with mail_server(tls=context, security=offered, login=offered == "starttls") as server:
-        access = {"username": "ada", "password": "open sesame"} if offered == "starttls" else {}
-        trusting = settings(server, security=security, ca_file=cert, **access)
+    access = ACCESS if offered == "starttls" else {}
+    async with mail_server(tls=authority.server(), security=offered, login=offered == "starttls") as server:
+        trusting = settings(server, security=security, ca_file=authority.file, **access)
         assert await SmtpNotifier(trusting).send(a_mail()) == Delivered()
-        mistrusting = settings(server, security=security, **access)
-        outcome = await SmtpNotifier(mistrusting).send(a_mail())
-        assert isinstance(outcome, Deferred)
-        if access:
-            wrong = settings(server, security=security, ca_file=cert, username="ada", password="wrong")
-            outcome = await SmtpNotifier(wrong).send(a_mail())
-            assert isinstance(outcome, Deferred)
-            assert outcome.reason.startswith("535")
     assert len(server.taken) == 1
+    assert set(server.logins) == ({"ada"} if access else set())
+
+
+@pytest.mark.parametrize("access", [{"password": "wrong"}, {"username": "eve"}, {"password": "w\u00f6rong"}])
+async def test_a_log_in_that_is_refused_is_said_and_concerns_all_mails(authority: Authority, access: dict[str, str]):
+    async with mail_server(tls=authority.server(), security="starttls", login=True) as server:
+        wrong = settings(server, security="starttls", ca_file=authority.file, **(ACCESS | access))
+        outcome = await SmtpNotifier(wrong).send(a_mail())
+    assert isinstance(outcome, Deferred)
+    assert outcome.whole_server
+    assert outcome.reason.startswith("535")
+    assert server.taken == []
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls", "auto"])
+@pytest.mark.parametrize("wrong", ["unknown authority", "other authority", "other name", "expired"])
+async def test_a_server_that_cannot_prove_who_it_is_gets_neither_mail_nor_password(
+    authority: Authority, tmp_path: Path, security: str, wrong: str
+):
+    shown = {"other name": authority.server("127.0.0.2"), "expired": authority.server(days=-1)}
+    trusted = {"unknown authority": None, "other authority": Authority.make(tmp_path, "other").file}
+    offered = "tls" if security == "tls" else "starttls"
+    async with mail_server(tls=shown.get(wrong, authority.server()), security=offered) as server:
+        mistrusting = settings(server, security=security, ca_file=trusted.get(wrong, authority.file), **ACCESS)
+        outcome = await SmtpNotifier(mistrusting).send(a_mail())
+    assert isinstance(outcome, Deferred)
+    assert outcome.whole_server
+    assert "certificate" in outcome.reason.lower()
+    assert (server.logins, server.conversations) == ([], 0)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_trusted_certificates_that_cannot_be_read_are_named(tmp_path: Path, content: str | None):
+    file = tmp_path / "authority.pem"
+    if content is not None:
+        file.write_text(content)
+    async with mail_server() as server:
+        outcome = await SmtpNotifier(settings(server, ca_file=file)).send(a_mail())
+    assert isinstance(outcome, Deferred)
+    assert outcome.whole_server
+    assert str(file) in outcome.reason
 
 
 async def test_nothing_is_sent_in_the_clear_where_starttls_is_required():

@@ -16,7 +16,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 Behaviour = Literal[
     "good",
+    "recipient 421",
     "recipient 450",
+    "recipient 530",
     "recipient 550",
     "content 452",
     "content 554",
@@ -24,8 +26,17 @@ Behaviour = Literal[
     "drop before answering",
     "drop before data",
     "silent",
+    "silent after data",
+    "silent at the goodbye",
 ]
 """What the server does with one mail. `drop before answering`: it has taken the mail, and the client cannot know."""
+
+_ANSWERS_TO_RECIPIENTS = {
+    "recipient 421": "421 4.3.2 Going down",
+    "recipient 450": "450 4.2.0 Greylisted",
+    "recipient 530": "530 5.7.0 Authentication required",
+    "recipient 550": "550 5.1.1 No such mailbox",
+}
 
 
 @dataclass
@@ -66,10 +77,8 @@ class MailServer:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if session.behaviour == "recipient 450":
-            return "450 4.2.0 Greylisted"
-        if session.behaviour == "recipient 550":
-            return "550 5.1.1 No such mailbox"
+        if session.behaviour in _ANSWERS_TO_RECIPIENTS:
+            return _ANSWERS_TO_RECIPIENTS[session.behaviour]
         if session.behaviour == "drop before data":
             server.transport.abort()
         if session.behaviour == "silent":
@@ -88,14 +97,21 @@ class MailServer:
         self.recipients.extend(envelope.rcpt_tos)
         if session.behaviour == "drop before answering":
             server.transport.abort()
+        if session.behaviour == "silent after data":
+            await self.released.wait()
         return "250 Taken"
+
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if getattr(session, "behaviour", "good") == "silent at the goodbye":
+            await self.released.wait()
+        return "221 Bye"
 
     def authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
     ) -> AuthResult:
         assert isinstance(data, LoginPassword)
         self.logins.append(data.login.decode())
-        return AuthResult(success=data.password == b"open sesame", handled=False)
+        return AuthResult(success=(data.login, data.password) == (b"ada", b"open sesame"), handled=False)
 
 
 @asynccontextmanager
@@ -143,3 +159,21 @@ async def mail_server(
         for handler in handlers:
             handler.cancel()
         await asyncio.gather(*handlers, return_exceptions=True)
+
+
+@asynccontextmanager
+async def mute_server() -> AsyncIterator[MailServer]:
+    """Run a server that takes connections and never says a word."""
+    server = MailServer()
+
+    def accept() -> asyncio.Protocol:
+        server.conversations += 1
+        return asyncio.Protocol()
+
+    listener = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        await listener.wait_closed()
