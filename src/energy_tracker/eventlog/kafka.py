@@ -59,7 +59,7 @@ class KafkaEventLog:
         The broker need not be there yet. Raises `LogMisconfigured`.
         """
         async with AsyncExitStack() as stack:
-            admin = await stack.enter_async_context(KafkaAdmin(options.client_config()))
+            admin = await stack.enter_async_context(KafkaAdmin(options.client_config(), answer_s=options.answer_s))
             producer = await stack.enter_async_context(KafkaProducer.open(options))
             yield cls(options, admin, producer, clock=clock)
 

@@ -27,7 +27,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are ex
 from energy_tracker.eventlog.kafka_errors import Complaints
 from energy_tracker.kit.problems import Problem
 
-_ANSWER_S = 5.0
 _RULED = ("retention.ms", "cleanup.policy")
 """Settings of a topic that follow the plan for ever; the others belong to whoever runs the broker."""
 
@@ -45,8 +44,12 @@ class TopicPlan:
 class KafkaAdmin:
     """Asks brokers, in no consumer group. Every call raises `KafkaException`; `problem` tells what to raise then."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        """Begin with what `KafkaOptions.client_config` returns. Raises `LogMisconfigured`."""
+    def __init__(self, config: Mapping[str, Any], *, answer_s: float) -> None:
+        """Begin with what `KafkaOptions.client_config` returns; a broker has `answer_s` to answer a call.
+
+        Raises `LogMisconfigured`.
+        """
+        self._answer_s = answer_s
         self._complaints = Complaints(config["bootstrap.servers"])
         with self._complaints.about_settings():
             settings: dict[str, Any] = {**config, "error_cb": self._complaints.note}
@@ -65,27 +68,37 @@ class KafkaAdmin:
 
     async def create(self, plans: Collection[TopicPlan]) -> None:
         """Make topics; give those that exist the retention of their plan, and leave them alone otherwise."""
+        if not plans:
+            return
         new = [NewTopic(plan.name, plan.partitions, plan.replication, config=dict(plan.config)) for plan in plans]
-        made = self._client.create_topics(new, operation_timeout=_ANSWER_S, request_timeout=_ANSWER_S)
+        made = self._client.create_topics(new, operation_timeout=self._answer_s, request_timeout=self._answer_s)
         existing = [plan for plan in plans if not await _was_made(made[plan.name])]
         if existing:
             await self._rule(existing)
 
     async def partitions(self, names: Collection[str]) -> Mapping[str, int]:
         """Return how many partitions topics have."""
-        asked = self._client.describe_topics(TopicCollection(list(names)), request_timeout=_ANSWER_S)
+        if not names:
+            return {}
+        asked = self._client.describe_topics(TopicCollection(list(names)), request_timeout=self._answer_s)
         return {name: len((await asyncio.wrap_future(future)).partitions) for name, future in asked.items()}
+
+    async def settings(self, topic: str) -> Mapping[str, str]:
+        """Return how a topic is set up."""
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        asked = self._client.describe_configs([resource], request_timeout=self._answer_s)
+        return {name: str(entry.value) for name, entry in (await asyncio.wrap_future(asked[resource])).items()}
 
     async def reach(self) -> None:
         """Return once a broker has answered."""
-        await asyncio.wrap_future(self._client.describe_cluster(request_timeout=_ANSWER_S))
+        await asyncio.wrap_future(self._client.describe_cluster(request_timeout=self._answer_s))
         self._complaints.forget()
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> Mapping[int, int]:
         """Return the next offset of a group by partition, where it has committed one."""
         wanted = [TopicPartition(topic, partition) for partition in partitions]
         request = ConsumerGroupTopicPartitions(group, wanted)
-        asked = self._client.list_consumer_group_offsets([request], request_timeout=_ANSWER_S)
+        asked = self._client.list_consumer_group_offsets([request], request_timeout=self._answer_s)
         found = await asyncio.wrap_future(asked[group])
         return {place.partition: place.offset for place in found.topic_partitions if place.offset >= 0}
 
@@ -102,25 +115,23 @@ class KafkaAdmin:
         if not wanted:
             return {}
         asked = self._client.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_S
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._answer_s
         )
         return {place.partition: (await asyncio.wrap_future(future)).offset for place, future in asked.items()}
 
     async def _rule(self, plans: Collection[TopicPlan]) -> None:
-        resources = {plan.name: ConfigResource(ResourceType.TOPIC, plan.name) for plan in plans}
-        asked = self._client.describe_configs(list(resources.values()), request_timeout=_ANSWER_S)
         changed: list[ConfigResource] = []
         for plan in plans:
-            current = await asyncio.wrap_future(asked[resources[plan.name]])
+            current = await self.settings(plan.name)
             entries = [
                 ConfigEntry(name, plan.config[name], incremental_operation=AlterConfigOpType.SET)
                 for name in _RULED
-                if name in plan.config and current[name].value != plan.config[name]
+                if name in plan.config and current[name] != plan.config[name]
             ]
             if entries:
                 changed.append(ConfigResource(ResourceType.TOPIC, plan.name, incremental_configs=entries))
         if changed:
-            altered = self._client.incremental_alter_configs(changed, request_timeout=_ANSWER_S)
+            altered = self._client.incremental_alter_configs(changed, request_timeout=self._answer_s)
             await asyncio.gather(*(asyncio.wrap_future(future) for future in altered.values()))
 
 

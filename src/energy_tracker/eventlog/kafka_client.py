@@ -41,7 +41,11 @@ _COMPACTED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaOptions:
-    """Where Kafka is, who asks, and how topics are made. `topic_prefix` keeps tests apart on one broker."""
+    """Where Kafka is, who asks, and how topics are made.
+
+    `answer_s` is how long a broker may take to answer a question, such as that for the lag. `topic_prefix` keeps tests
+    apart on one broker.
+    """
 
     bootstrap_servers: str
     security: Security = "plaintext"
@@ -56,6 +60,7 @@ class KafkaOptions:
     log_retention_ms: int = 7 * MS_PER_DAY
     dead_letter_retention_ms: int = 30 * MS_PER_DAY
     client_id: str = "energy-tracker"
+    answer_s: float = 5.0
     topic_prefix: str = ""
 
     def client_config(self) -> dict[str, Any]:
@@ -175,7 +180,7 @@ async def create_topics(
     """Make these topics where they are missing; return how many partitions each has. See `ensure_topics`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
-    async with KafkaAdmin(options.client_config()) as admin:
+    async with KafkaAdmin(options.client_config(), answer_s=options.answer_s) as admin:
         while True:
             try:
                 await admin.create(plans)
@@ -189,7 +194,7 @@ async def create_topics(
 
 async def partitions(options: KafkaOptions, name: str) -> int:
     """Return how many partitions a topic has. Raises `LogUnavailable`, also where it does not exist."""
-    async with KafkaAdmin(options.client_config()) as admin:
+    async with KafkaAdmin(options.client_config(), answer_s=options.answer_s) as admin:
         try:
             return (await admin.partitions([options.topic(name)]))[options.topic(name)]
         except KafkaException as error:

@@ -3,18 +3,18 @@
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from energy_tracker.eventlog.kafka_client import KafkaOptions
-from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION, PARTITIONS_MOVED, PASSING, Complaints
-from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
-from energy_tracker.eventlog.port import READINGS_PER_BATCH, Record
+from energy_tracker.eventlog.kafka_errors import PARTITIONS_MOVED, Complaints
+from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, Fetched
+from energy_tracker.eventlog.port import LogUnavailable, Record
 from energy_tracker.kit.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -29,14 +29,6 @@ _DRAIN_S = 60.0
 _ANSWER_S = 10.0
 
 
-class _Item(NamedTuple):
-    """What was fetched: a record, or the end of a partition (None); `next` is where the partition goes on behind it."""
-
-    partition: int
-    next: int
-    record: Record | None
-
-
 @dataclass(frozen=True, slots=True)
 class KafkaBatch:
     """Records of one assignment, and where their partitions go on behind them."""
@@ -49,6 +41,19 @@ class KafkaBatch:
     async def commit(self) -> None:
         """Commit the partitions that this consumer still has; see `Batch.commit`."""
         await self.consumer.commit(self.generation, self.next_offsets)
+
+
+class _Order(NamedTuple):
+    """A commit that the event loop wants of the thread."""
+
+    generation: int
+    next_offsets: Mapping[int, int]
+    done: asyncio.Future[None]
+
+    def settle(self, error: Exception | None) -> None:
+        """Answer it, in the event loop."""
+        if not self.done.done():
+            self.done.set_exception(error) if error is not None else self.done.set_result(None)
 
 
 class KafkaConsumer:
@@ -75,18 +80,18 @@ class KafkaConsumer:
         }
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._commits = ThreadPoolExecutor(1, thread_name_prefix=f"commits of {group}")
         self._thread = threading.Thread(target=self._run, name=f"consumer of {topic}", daemon=True)
         # Shared by the thread and the event loop, under `_turn`:
         self._turn = threading.Condition()
         self._offer: KafkaBatch | None = None
         self._under_way = False
+        self._orders: deque[_Order] = deque()
         self._stopping = False
-        self._failure: Exception | None = None
-        self._generation = 0
-        self._committed: dict[int, int] = {}
+        self._ended: Exception | None = None
+        self._committed: Mapping[int, int] = {}
         # The thread's own:
-        self._fetched: deque[_Item] = deque()
+        self._generation = 0
+        self._fetched = Fetched(topic)
         self._handed: dict[int, int] = {}
         self._paused = False
 
@@ -110,8 +115,8 @@ class KafkaConsumer:
         while True:
             self._news.clear()
             with self._turn:
-                if self._failure is not None:
-                    raise self._failure
+                if self._ended is not None:
+                    raise self._ended
                 if self._offer is not None:
                     batch, self._offer = self._offer, None
                     self._under_way = True
@@ -120,7 +125,13 @@ class KafkaConsumer:
 
     async def commit(self, generation: int, next_offsets: Mapping[int, int]) -> None:
         """Commit offsets, unless the partitions went elsewhere meanwhile; never backwards. Raises `LogUnavailable`."""
-        await self._loop.run_in_executor(self._commits, self._commit, generation, next_offsets)
+        order = _Order(generation, next_offsets, self._loop.create_future())
+        with self._turn:
+            if self._ended is not None:
+                raise self._ended
+            self._orders.append(order)
+            self._turn.notify_all()
+        await order.done
 
     async def close(self) -> None:
         """Leave the group."""
@@ -128,36 +139,10 @@ class KafkaConsumer:
             self._stopping = True
             self._under_way = False
             self._turn.notify_all()
-        await asyncio.to_thread(self._end)
-
-    def _end(self) -> None:
-        self._thread.join()
-        self._commits.shutdown()
-
-    def _commit(self, generation: int, next_offsets: Mapping[int, int]) -> None:
-        with self._turn:
-            if generation != self._generation:
-                log.info("partitions of %s went to another consumer: their records come again there", self.topic)
-                return
-            due = {place: offset for place, offset in next_offsets.items() if offset > self._committed[place]}
-            if self._own_next is not None:
-                self._own_next = max(self._own_next, *next_offsets.values())
-        if not due:
-            return
-        places = [TopicPartition(self._broker_topic, place, offset) for place, offset in due.items()]
-        try:
-            _check(self._consumer.commit(offsets=places, asynchronous=False))
-        except KafkaException as error:
-            if error.args[0].code() not in PARTITIONS_MOVED:
-                raise self._complaints.problem(error) from error
-            log.info("partitions of %s are moving: their last records come again", self.topic)
-            return
-        with self._turn:
-            if generation == self._generation:
-                self._committed.update(due)
+        await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        failure: Exception | None = None
+        ended: Exception = LogUnavailable(f"The consumer of {self.topic} has ended.")
         try:
             self._consumer.subscribe(
                 [self._broker_topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -165,20 +150,26 @@ class KafkaConsumer:
             while not self._stopping:
                 self._step()
         except KafkaException as error:
-            failure = self._complaints.problem(error)
+            ended = self._complaints.problem(error)
         except Exception as error:  # this thread's outermost loop: whoever waits for a batch is told
             log.exception("the consumer of %s failed", self.topic)
-            failure = error
+            ended = error
         self._consumer.close()
         with self._turn:
-            self._failure = failure
+            self._ended = ended
+            left, self._orders = self._orders, deque()
+        for order in left:
+            self._loop.call_soon_threadsafe(order.settle, ended)
         self._loop.call_soon_threadsafe(self._news.set)
 
     def _step(self) -> None:
         with self._turn:
-            free = self._turn.wait_for(self._is_free, _BUSY_S)
+            self._turn.wait_for(lambda: self._orders or self._is_free(), _BUSY_S)
+            ordered, free = bool(self._orders), self._is_free()
+        self._carry_out()
         if not free:
-            self._stay_a_member()
+            if not ordered:
+                self._stay_a_member()
             return
         if self._paused:
             self._consumer.resume(self._consumer.assignment())
@@ -195,44 +186,56 @@ class KafkaConsumer:
         if not self._paused:
             self._consumer.pause(self._consumer.assignment())
             self._paused = True
-        self._take_up([message] if (message := self._consumer.poll(_LOOK_S)) is not None else [])
+        message = self._consumer.poll(_LOOK_S)
+        self._fetched.add([] if message is None else [message])
+
+    def _carry_out(self) -> None:
+        """Do the commits that were ordered: in this thread, since no other may commit while partitions are moving."""
+        while self._orders:
+            order = self._orders.popleft()
+            error: Exception | None = None
+            try:
+                self._commit(order.generation, order.next_offsets)
+            except Problem as problem:
+                error = problem
+            self._loop.call_soon_threadsafe(order.settle, error)
+
+    def _commit(self, generation: int, next_offsets: Mapping[int, int]) -> None:
+        if generation != self._generation:
+            log.info("partitions of %s went to another consumer: their records come again there", self.topic)
+            return
+        due = {place: offset for place, offset in next_offsets.items() if offset > self._committed[place]}
+        if self._own_next is not None:
+            self._own_next = max(self._own_next, *next_offsets.values())
+        if not due:
+            return
+        places = [TopicPartition(self._broker_topic, place, offset) for place, offset in due.items()]
+        try:
+            _check(self._consumer.commit(offsets=places, asynchronous=False))
+        except KafkaException as error:
+            if error.args[0].code() not in PARTITIONS_MOVED:
+                raise self._complaints.problem(error) from error
+            log.info("partitions of %s are moving: their last records come again", self.topic)
+            return
+        with self._turn:
+            self._committed = {**self._committed, **due}
 
     def _fetch(self) -> None:
         first = self._consumer.poll(_LOOK_S)
         if first is None:
             return
-        self._take_up([first])
+        self._fetched.add([first])
+        if self._fetched:
+            self._complaints.forget()
         size, more = 0, _PORTION
         while more == _PORTION and len(self._fetched) < self._limit and size < _BATCH_BYTES:
             messages = self._consumer.consume(_PORTION, timeout=_WINDOW_S)
-            self._take_up(messages)
+            self._fetched.add(messages)
             more = len(messages)
             size += sum(map(len, messages))
 
-    def _take_up(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
-            if error is None:
-                self._fetched.append(_Item(partition, offset + 1, record_of(message, self.topic)))
-                self._complaints.forget()
-            elif error.code() == END_OF_PARTITION:
-                self._fetched.append(_Item(partition, offset, None))
-            elif error.fatal() or not (error.code() in PASSING or error.retriable()):
-                raise KafkaException(error)
-
     def _hand_over(self) -> None:
-        records: list[Record] = []
-        next_offsets: dict[int, int] = {}
-        readings = 0
-        while self._fetched and len(records) < self._limit:
-            item = self._fetched[0]
-            if item.record is not None:
-                readings += item.record.readings
-                if records and readings > READINGS_PER_BATCH:
-                    break
-                records.append(item.record)
-            next_offsets[item.partition] = item.next
-            self._fetched.popleft()
+        records, next_offsets = self._fetched.take(self._limit)
         if not records:
             self._pass_over(next_offsets)
             return
@@ -243,11 +246,9 @@ class KafkaConsumer:
 
     def _pass_over(self, ends: Mapping[int, int]) -> None:
         """Commit the ends of partitions behind which nothing but marks of transactions lies: they are no lag."""
-        with self._turn:
-            generation, committed = self._generation, dict(self._committed)
-        due = {place: end for place, end in ends.items() if self._handed.get(place, 0) <= committed.get(place, 0)}
+        due = {place: end for place, end in ends.items() if self._handed.get(place, 0) <= self._committed[place]}
         try:
-            self._commit(generation, due)
+            self._commit(self._generation, due)
         except Problem as problem:
             log.info("the end of %s was not committed: %s", self.topic, problem.detail)
 
@@ -265,10 +266,15 @@ class KafkaConsumer:
             self._committed = {place.partition: max(place.offset, 0) for place in committed}
 
     def _on_revoke(self, _: Consumer, places: list[TopicPartition]) -> None:
+        deadline = time.monotonic() + _DRAIN_S
         with self._turn:
             self._offer = None
-            if not self._turn.wait_for(lambda: self._stopping or not self._under_way, _DRAIN_S):
-                log.warning("%d partitions of %s go although their last batch is not done", len(places), self.topic)
+        while self._under_way and (left_s := deadline - time.monotonic()) > 0:
+            with self._turn:
+                self._turn.wait_for(lambda: self._orders or not self._under_way, left_s)
+            self._carry_out()
+        if self._under_way:
+            log.warning("%d partitions of %s go although their last batch is not done", len(places), self.topic)
         self._let_go()
 
     def _on_lost(self, _: Consumer, places: list[TopicPartition]) -> None:

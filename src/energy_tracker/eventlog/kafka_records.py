@@ -1,12 +1,13 @@
 """Records as Kafka's clients hand them out, and reading some of them without a consumer group."""
 
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION, TIMED_OUT
+from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION, PASSING, TIMED_OUT
 from energy_tracker.eventlog.kafka_producer import READINGS_HEADER
 from energy_tracker.eventlog.port import READINGS_PER_BATCH, Record
 
@@ -27,6 +28,7 @@ _READING_S = 10.0
 _WINDOW_S = 0.05
 _FIRST = 0
 _DIGITS = 9
+_PORTION = 100
 
 
 def record_of(message: Message, topic: str) -> Record:
@@ -49,14 +51,62 @@ def record_of(message: Message, topic: str) -> Record:
     )
 
 
-def within_readings(records: Sequence[Record], limit: int) -> int:
-    """Return how many of the records fit into one batch: at most `limit`, and `READINGS_PER_BATCH` unless it is one."""
-    readings = 0
-    for index, record in enumerate(records[:limit]):
-        readings += record.readings
-        if readings > READINGS_PER_BATCH:
-            return max(index, 1)
-    return min(limit, len(records))
+class _Item(NamedTuple):
+    """What was fetched: a record, or the end of a partition (None); `next` is where the partition goes on behind it."""
+
+    partition: int
+    next: int
+    record: Record | None
+
+
+class Fetched:
+    """What a consumer has fetched and not handed out yet, in order."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._items: deque[_Item] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def ended(self) -> bool:
+        """Whether what was fetched last is the end of a partition."""
+        return bool(self._items) and self._items[-1].record is None
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
+
+    def add(self, messages: Iterable[Message]) -> None:
+        """Take what a client handed out. Raises `KafkaException` where it is an error that waiting does not mend."""
+        for message in messages:
+            error, partition, offset = message.error(), _number(message.partition()), _number(message.offset())
+            if error is None:
+                self._items.append(_Item(partition, offset + 1, record_of(message, self._topic)))
+            elif error.code() == END_OF_PARTITION:
+                self._items.append(_Item(partition, offset, None))
+            elif error.fatal() or not (error.code() in PASSING or error.retriable()):
+                raise KafkaException(error)
+
+    def take(self, limit: int) -> tuple[Sequence[Record], Mapping[int, int]]:
+        """Return the records of the next batch, and where their partitions go on behind them.
+
+        Without a record these are ends of partitions.
+        """
+        records: list[Record] = []
+        next_offsets: dict[int, int] = {}
+        readings = 0
+        while self._items and len(records) < limit:
+            item = self._items[0]
+            if item.record is not None:
+                readings += item.record.readings
+                if records and readings > READINGS_PER_BATCH:
+                    break
+                records.append(item.record)
+            next_offsets[item.partition] = item.next
+            self._items.popleft()
+        return records, next_offsets
 
 
 class PartitionReader:
@@ -65,7 +115,9 @@ class PartitionReader:
     def __init__(self, config: Mapping[str, Any], broker_topic: str, topic: str) -> None:
         self._broker_topic = broker_topic
         self._topic = topic
-        self._consumer = Consumer({**config, **CONSUMER_CONFIG, "group.id": "energy-tracker-reads"})
+        # The end is told after the broker has waited for more, which nobody does here.
+        own = {"group.id": "energy-tracker-reads", "fetch.wait.max.ms": 10}
+        self._consumer = Consumer({**config, **CONSUMER_CONFIG, **own})
 
     def read(self, *, after: int, limit: int) -> Sequence[Record]:
         """Return the records that follow an offset, as many as there are and a batch may have."""
@@ -75,21 +127,13 @@ class PartitionReader:
         if start >= end:
             return []
         self._consumer.assign([TopicPartition(self._broker_topic, _FIRST, start)])
-        records: list[Record] = []
+        fetched = Fetched(self._topic)
         deadline = time.monotonic() + _READING_S
-        ended = False
-        while not ended and len(records) < limit:
-            for message in self._consumer.consume(limit - len(records), timeout=_WINDOW_S):
-                error = message.error()
-                if error is None:
-                    records.append(record_of(message, self._topic))
-                elif error.code() == END_OF_PARTITION:
-                    ended = True
-                elif not error.retriable():
-                    raise KafkaException(error)
-            if not ended and time.monotonic() > deadline:
+        while len(fetched) < limit and not fetched.ended:
+            if time.monotonic() > deadline:
                 raise KafkaException(KafkaError(TIMED_OUT, f"{self._topic} could not be read in time"))
-        return records[: within_readings(records, limit)]
+            fetched.add(self._consumer.consume(min(limit, _PORTION), timeout=_WINDOW_S))
+        return fetched.take(limit)[0]
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -53,5 +53,5 @@ def test_three_copies_let_one_broker_be_down() -> None:
 def test_a_missing_ca_file_is_said_at_once() -> None:
     options = KafkaOptions(bootstrap_servers="kafka:9093", security="tls", ca_file="/not/there.pem")
     with pytest.raises(LogMisconfigured, match="ENERGY_TRACKER_KAFKA_") as raised:
-        KafkaAdmin(options.client_config())
+        KafkaAdmin(options.client_config(), answer_s=5)
     assert "CA_FILE" in raised.value.detail
