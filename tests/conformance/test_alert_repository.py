@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.support.alert import START_MS, database, transition
+from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.support.alert import START_MS, transition
 from tests.support.clock import VirtualClock
+from tests.support.relational import ON_SERVERS, any_engine
 
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, to_iso
 from energy_tracker.kit.problems import TemporarilyUnavailable
@@ -40,13 +42,13 @@ class Store:
         return mail
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", *ON_SERVERS])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         memory = MemoryAlertStore()
         yield Store(memory, memory)
         return
-    async with database(tmp_path / "alert.db") as engine:
+    async with any_engine(request, tmp_path) as engine:
         yield Store(SqlAlertRepository(engine, clock=VirtualClock()), SqlMailOutbox(engine))
 
 
@@ -226,12 +228,17 @@ async def test_a_user_is_erased_whole(store: Store):
     assert await store.repository.user_ids(after=-1, limit=10) == [2]
 
 
-async def test_a_database_takes_all_or_nothing(tmp_path: Path):
+@pytest.fixture(params=["sqlite", *ON_SERVERS])
+async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    async with any_engine(request, tmp_path) as engine:
+        yield engine
+
+
+async def test_a_database_takes_all_or_nothing(engine: AsyncEngine):
     (good,) = changes_of([transition("a")], {}, policy=MailPolicy(), now_ms=START_MS)
     broken = Change(replace(good.episode, id="b", message=None))  # type: ignore[arg-type]  # what no database takes
-    async with database(tmp_path / "alert.db") as engine:
-        repository = SqlAlertRepository(engine, clock=VirtualClock())
-        with pytest.raises(TemporarilyUnavailable):
-            await repository.store([good, broken], {0: 3})
-        assert await repository.episode("a") is None
-        assert await repository.positions() == {}
+    repository = SqlAlertRepository(engine, clock=VirtualClock())
+    with pytest.raises(TemporarilyUnavailable):
+        await repository.store([good, broken], {0: 3})
+    assert await repository.episode("a") is None
+    assert await repository.positions() == {}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.relational import relational_engine
+from tests.support.relational import ON_SERVERS, any_engine
 
 from energy_tracker.services.device.adapters.memory import MemoryDeviceRepository
 from energy_tracker.services.device.adapters.sql import SqlDeviceRepository
@@ -13,12 +13,12 @@ from energy_tracker.services.device.model import Assignment, Device, DeviceDetai
 from energy_tracker.services.device.ports import DeviceRepository
 
 
-@pytest.fixture(params=["memory", "sql"])
+@pytest.fixture(params=["memory", "sqlite", *ON_SERVERS])
 async def repository(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DeviceRepository]:
     if request.param == "memory":
         yield MemoryDeviceRepository()
     else:
-        async with relational_engine(tmp_path) as engine:
+        async with any_engine(request, tmp_path) as engine:
             yield SqlDeviceRepository(engine)
 
 

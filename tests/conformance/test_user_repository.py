@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.relational import relational_engine
+from tests.support.relational import ON_SERVERS, any_engine
 
 from energy_tracker.services.user.adapters.memory import MemoryUserRepository
 from energy_tracker.services.user.adapters.sql import SqlUserRepository
@@ -14,12 +14,12 @@ from energy_tracker.services.user.model import NOTHING, User, UserDetails
 from energy_tracker.services.user.ports import EmailAlreadyInUse, UserRepository
 
 
-@pytest.fixture(params=["memory", "sql"])
+@pytest.fixture(params=["memory", "sqlite", *ON_SERVERS])
 async def repository(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[UserRepository]:
     if request.param == "memory":
         yield MemoryUserRepository()
     else:
-        async with relational_engine(tmp_path) as engine:
+        async with any_engine(request, tmp_path) as engine:
             yield SqlUserRepository(engine)
 
 

@@ -1,6 +1,8 @@
 """A relational database with its tables, and user- and device-service on it, talking to each other in one process."""
 
 import asyncio
+import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,8 @@ from functools import cache
 from pathlib import Path
 
 import httpx
+import pytest
+from sqlalchemy import URL, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.clock import VirtualClock
 
@@ -19,7 +23,9 @@ from energy_tracker.clients.device import DeviceClient
 from energy_tracker.clients.directory import Directory
 from energy_tracker.clients.http import Retry, ServiceCalls
 from energy_tracker.clients.user import UserClient
-from energy_tracker.storage.sql import create_engine
+from energy_tracker.storage.migrations import upgrade
+from energy_tracker.storage.mysql import mysql_url
+from energy_tracker.storage.sql import create_engine, write_transaction
 from energy_tracker.wiring.device import device_service
 from energy_tracker.wiring.user import user_service
 
@@ -64,6 +70,91 @@ async def relational_engine(folder: Path) -> AsyncIterator[AsyncEngine]:
         path.write_bytes(migrated_database())
     async with engine_of(path) as engine:
         yield engine
+
+
+SERVERS = {"mysql": "ENERGY_TEST_MYSQL", "mariadb": "ENERGY_TEST_MARIADB"}
+"""The variables that name the servers of the tests, by what is behind them."""
+
+ON_SERVERS = [pytest.param(name, marks=pytest.mark.servers(variable)) for name, variable in SERVERS.items()]
+"""Parameters of a fixture that takes each server."""
+
+_databases = pytest.StashKey[dict[str, URL]]()
+
+
+def server_url(server: str) -> URL:
+    """Return the URL of the database that a server's variable names."""
+    return mysql_url(os.environ[SERVERS[server]], username=None, password=None)
+
+
+@asynccontextmanager
+async def new_database(server: str) -> AsyncIterator[URL]:
+    """Give the URL of a new database on a server, without tables, and drop it in the end."""
+    url = await _create_database(server)
+    try:
+        yield url
+    finally:
+        await _drop_database(url)
+
+
+async def _create_database(server: str) -> URL:
+    url = server_url(server).set(database=f"energy_{secrets.token_hex(6)}")
+    await _execute(server_url(server), f"CREATE DATABASE {url.database} CHARACTER SET latin1")
+    return url
+
+
+async def _drop_database(url: URL) -> None:
+    await _execute(url, f"DROP DATABASE {url.database}")
+
+
+async def _execute(url: URL, *statements: str) -> None:
+    engine = create_engine(url)
+    try:
+        async with write_transaction(engine) as connection:
+            for statement in statements:
+                await connection.execute(text(statement))
+    finally:
+        await engine.dispose()
+
+
+async def empty_database(config: pytest.Config, server: str) -> URL:
+    """Return the URL of a database on a server whose tables are empty: one for all tests of this process, in turn."""
+    databases = config.stash.setdefault(_databases, {})
+    if server not in databases:
+        databases[server] = url = await _create_database(server)
+        config.add_cleanup(lambda: asyncio.run(_drop_database(url)))
+        await upgrade(url.render_as_string(hide_password=False))
+    await _empty(databases[server])
+    return databases[server]
+
+
+async def _empty(url: URL) -> None:
+    """Empty every table and begin its ids at 1, the versions at 0."""
+    engine = create_engine(url)
+    try:
+        async with write_transaction(engine) as connection:
+            tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+            await connection.execute(text("SET foreign_key_checks = 0"))
+            for table in sorted(tables):
+                if table.endswith("_counter"):
+                    await connection.execute(text(f"UPDATE {table} SET version = 0"))
+                elif not table.endswith("_version"):
+                    await connection.execute(text(f"TRUNCATE `{table}`"))
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def any_engine(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[AsyncEngine]:
+    """Give the engine of an empty database with all tables: on a server if the parameter names one, else SQLite."""
+    if request.param not in SERVERS:
+        async with relational_engine(folder) as engine:
+            yield engine
+        return
+    engine = create_engine(await empty_database(request.config, request.param))
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 class Switch(httpx.AsyncBaseTransport):

@@ -1,24 +1,26 @@
 """The SQL engine that the repositories of user, device and alert-service share.
 
-Repositories are written in portable SQLAlchemy Core; this module alone knows what SQLite needs. On SQLite there is one
-connection with a rollback journal, so transactions follow each other, and a commit is on the disk when it returns.
+Repositories are written in portable SQLAlchemy Core; this module and those beside it know what each database needs. On
+SQLite there is one connection with a rollback journal, so transactions follow each other, and a commit is on the disk
+when it returns. On MySQL and MariaDB there is a pool; a transaction that reads sees one state of the database, and one
+that writes sees what was committed by others before each of its statements, so that what it reads under a lock is new.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Column,
     Connection,
     CursorResult,
     Integer,
     MetaData,
-    String,
     Table,
     event,
-    exc,
     make_url,
     select,
     text,
@@ -28,38 +30,62 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from energy_tracker.kit.health import Check, PartHealth
-from energy_tracker.kit.problems import StorageFull, TemporarilyUnavailable
+from energy_tracker.kit.problems import TemporarilyUnavailable
+from energy_tracker.storage.sql_problems import database_problems
+from energy_tracker.storage.whole_transactions import repeated
 
 BUSY_TIMEOUT_S = 5.0
-"""How long a transaction waits for another process's lock, or for the connection, before it answers 503."""
+"""How long a transaction waits for another process's lock, or for a connection, before it answers 503."""
+
+STATEMENT_TIMEOUT_S = 10.0
+"""How long a statement may take on a server before its connection is given up."""
+
+HEALTH_TIMEOUT_S = 5.0
 
 IDENTITY = BigInteger().with_variant(Integer(), "sqlite")
 """Type of a key that the database counts up: SQLite counts only columns of type INTEGER (64 bits there)."""
 
+# Of a server: six processes stay far below the 151 connections that MySQL and MariaDB allow unless told otherwise.
+_POOL_SIZE = 5
+_POOL_OVERFLOW = 5
+_RECYCLE_S = 1800
 # secure_delete: what is erased is overwritten, not just left in a free page of the file.
 _PRAGMAS = ("journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 _READ_ONLY = "energy_tracker_read_only"
-_MYSQL_FULL = frozenset({1021, 1114})  # ER_DISK_FULL, ER_RECORD_FILE_FULL
 
 
-class DatabaseDamaged(TemporarilyUnavailable):
-    """The database file is not one, or is corrupt; it is left as it is."""
+def create_engine(url: str | URL, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> AsyncEngine:
+    """Return the engine of a database; nothing is opened yet, and the caller disposes of it.
 
-    title = "The database is damaged"
-
-
-def exact_text(length: int) -> String:
-    """Return the type of text that is compared by its characters, whatever the collation of the database."""
-    return String(length).with_variant(String(length, collation="utf8mb4_bin"), "mysql", "mariadb")
-
-
-def create_engine(url: str) -> AsyncEngine:
-    """Return the engine of a database such as `sqlite+aiosqlite:////data/relational.db`; nothing is opened yet.
-
-    The caller disposes of it. On SQLite writing begins IMMEDIATE, so that it never fails half-way for a lock.
+    The URL is one such as `sqlite+aiosqlite:////data/relational.db`, or what `storage.mysql.mysql_url` returns.
+    `statement_timeout_s` holds for servers.
     """
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_async_engine(url, pool_pre_ping=True, pool_recycle=1800, pool_timeout=BUSY_TIMEOUT_S)
+    url = make_url(url)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url)
+    from energy_tracker.storage.mysql import DRIVER, connector
+
+    engine = create_async_engine(
+        url.set(drivername=DRIVER),
+        async_creator=connector(url, statement_timeout_s=statement_timeout_s),
+        pool_size=_POOL_SIZE,
+        max_overflow=_POOL_OVERFLOW,
+        pool_timeout=BUSY_TIMEOUT_S,
+        pool_recycle=_RECYCLE_S,
+        pool_pre_ping=True,  # the server may have been restarted since the connection was used last
+        pool_use_lifo=True,
+    )
+    event.listen(engine.sync_engine, "begin", _begin_mysql)
+    return engine
+
+
+def _begin_mysql(connection: Connection) -> None:
+    if not connection.get_execution_options().get(_READ_ONLY, False):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+def _sqlite_engine(url: URL) -> AsyncEngine:
+    """Return an engine of one connection. Writing begins IMMEDIATE, so that it never fails half-way for a lock."""
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
@@ -93,7 +119,8 @@ def _begin_sqlite(connection: Connection) -> None:
 async def read_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Give a connection that sees one state of the database and writes nothing.
 
-    Raises `TemporarilyUnavailable` where the database cannot be reached and `DatabaseDamaged` where it cannot be read.
+    Raises `TemporarilyUnavailable` where the database cannot be reached (`TransactionUndone` where the connection was
+    lost) and `DatabaseDamaged` where it cannot be read.
     """
     with database_problems():
         async with engine.execution_options(**{_READ_ONLY: True}).begin() as connection:
@@ -104,50 +131,53 @@ async def read_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
 async def write_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Give a connection whose changes are durable when the block ends, and undone when it raises.
 
-    Raises what `read_transaction` does, and `StorageFull`. An `sqlalchemy.exc.IntegrityError` passes: the repository
-    knows what it means.
+    Raises what `read_transaction` does, and `StorageFull`. `TransactionUndone` is certain: where the connection was
+    lost at the commit, which may have happened, it is `TemporarilyUnavailable`. An `sqlalchemy.exc.IntegrityError`
+    passes: the repository knows what it means.
     """
-    with database_problems():
+    with database_problems() as attempt:
         async with engine.begin() as connection:
             yield connection
+            attempt.committing = True
 
 
-@contextmanager
-def database_problems() -> Iterator[None]:
-    """Turn the errors of a database that is down, locked, full or damaged into the problems that say so."""
-    try:
-        yield
-    except exc.TimeoutError as error:
-        raise TemporarilyUnavailable("The database is busy.") from error
-    except exc.IntegrityError:
-        raise
-    except (exc.OperationalError, exc.InterfaceError, exc.DatabaseError) as error:
-        raise _problem_of(error) from error
+@asynccontextmanager
+async def change_in_turn(engine: AsyncEngine, counter: Table) -> AsyncIterator[AsyncConnection]:
+    """Give the connection of a write transaction that has the lock of a service's counter: no other can be under way.
 
+    So its block need not fear deadlocks; waiting for the turn is repeated. Raises what `write_transaction` does.
+    """
 
-def _problem_of(error: exc.DBAPIError) -> Exception:
-    code = getattr(error.orig, "sqlite_errorname", "")
-    number = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    if code.startswith("SQLITE_FULL") or number in _MYSQL_FULL:
-        return StorageFull("The disk that holds the database is full; make room, and it goes on by itself.")
-    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return DatabaseDamaged("The database file is damaged; run `energy-tracker doctor`.", retry_after_s=60)
-    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return TemporarilyUnavailable("The database is locked by another process.")
-    if code.startswith("SQLITE_READONLY"):
-        return TemporarilyUnavailable("The database file cannot be written to.")
-    if isinstance(error, (exc.OperationalError, exc.InterfaceError)) and not code.startswith("SQLITE_ERROR"):
-        return TemporarilyUnavailable("The database does not answer.")
-    return error
+    @repeated
+    async def begin() -> tuple[AsyncConnection, AsyncExitStack]:
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(write_transaction(engine))
+            await lock_versions(connection, counter)
+            return connection, stack.pop_all()
+
+    connection, stack = await begin()
+    async with stack:
+        yield connection
 
 
 def database_check(engine: AsyncEngine) -> Check:
     """Return the health check that asks the database for a row."""
 
-    async def check() -> PartHealth:
+    @repeated
+    async def ask() -> None:
         async with read_transaction(engine) as connection:
             await connection.execute(text("SELECT 1"))
-        return PartHealth("UP", {"database": engine.dialect.name})
+
+    async def check() -> PartHealth:
+        try:
+            # SQLite limits its waiting itself, and its driver is not to be interrupted.
+            async with asyncio.timeout(None if engine.dialect.name == "sqlite" else HEALTH_TIMEOUT_S):
+                await ask()
+        except TimeoutError:
+            message = f"The database has not answered within {HEALTH_TIMEOUT_S:g} s."
+            raise TemporarilyUnavailable(message) from None
+        is_mariadb = getattr(engine.dialect, "is_mariadb", False)
+        return PartHealth("UP", {"database": "mariadb" if is_mariadb else engine.dialect.name})
 
     return check
 

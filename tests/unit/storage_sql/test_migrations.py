@@ -39,7 +39,7 @@ async def test_a_migration_that_fails_says_why_and_leaves_nothing_behind(tmp_pat
     try:
         async with write_transaction(engine) as connection:
             await connection.execute(text("CREATE TABLE user_counter (id INTEGER)"))
-        with pytest.raises(MigrationFailed, match="user_counter already exists"):
+        with pytest.raises(MigrationFailed, match="a table `user_counter` that Energy Tracker has not made"):
             await migrate(engine)
         async with write_transaction(engine) as connection:
             names = set(await connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'")))

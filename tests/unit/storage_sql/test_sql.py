@@ -8,12 +8,8 @@ from tests.support.relational import engine_of, relational_engine
 
 from energy_tracker.kit.problems import StorageFull, TemporarilyUnavailable
 from energy_tracker.storage import sql
-from energy_tracker.storage.sql import (
-    DatabaseDamaged,
-    database_check,
-    read_transaction,
-    write_transaction,
-)
+from energy_tracker.storage.sql import database_check, read_transaction, write_transaction
+from energy_tracker.storage.sql_problems import DatabaseDamaged
 
 
 async def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:

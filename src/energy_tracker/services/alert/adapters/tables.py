@@ -6,14 +6,14 @@ import sqlalchemy as sa
 
 from energy_tracker.services.alert.model.episodes import Episode
 from energy_tracker.services.alert.model.mails import Mail, MailKind, MailState
-from energy_tracker.storage.sql import IDENTITY, exact_text
+from energy_tracker.storage.sql import IDENTITY
 
 _metadata = sa.MetaData()
 
 ALERT = sa.Table(
     "alert",
     _metadata,
-    sa.Column("id", exact_text(128), primary_key=True),
+    sa.Column("id", sa.String(128), primary_key=True),
     sa.Column("user_id", sa.BigInteger),
     sa.Column("sent", sa.Boolean),
     sa.Column("created_at", sa.DateTime),
@@ -32,8 +32,8 @@ MAIL = sa.Table(
     "mail",
     _metadata,
     sa.Column("id", IDENTITY, primary_key=True, autoincrement=True),
-    sa.Column("message_id", exact_text(190)),
-    sa.Column("alert_id", exact_text(128)),
+    sa.Column("message_id", sa.String(190)),
+    sa.Column("alert_id", sa.String(128)),
     sa.Column("user_id", sa.BigInteger),
     sa.Column("kind", sa.String(16)),
     sa.Column("recipient", sa.String(254)),

@@ -1,24 +1,20 @@
 """Alerts, as the original's table names them, their mails, and the consumer's positions."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from energy_tracker.storage import revisions
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    identity = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-    def exact(length: int) -> sa.String:
-        return sa.String(length).with_variant(sa.String(length, collation="utf8mb4_bin"), "mysql", "mariadb")
-
-    op.create_table(
+    revisions.create_table(
         "alert",
-        sa.Column("id", exact(128), primary_key=True),
+        sa.Column("id", sa.String(128), primary_key=True),
         sa.Column("user_id", sa.BigInteger, nullable=False),
         sa.Column("sent", sa.Boolean, nullable=False),
-        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("created_at", revisions.instant(), nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("rule_name", sa.String(64), nullable=False),
         sa.Column("device_id", sa.BigInteger, nullable=True),
@@ -29,13 +25,13 @@ def upgrade() -> None:
         sa.Column("threshold_kwh", sa.Double, nullable=True),
         sa.Column("energy_consumed_kwh", sa.Double, nullable=True),
     )
-    op.create_index("alert_by_user", "alert", ["user_id", "opened_at_ms", "id"])
-    op.create_index("alert_by_time", "alert", ["opened_at_ms", "id"])
-    op.create_table(
+    revisions.create_index("alert_by_user", "alert", ["user_id", "opened_at_ms", "id"])
+    revisions.create_index("alert_by_time", "alert", ["opened_at_ms", "id"])
+    revisions.create_table(
         "mail",
-        sa.Column("id", identity, primary_key=True, autoincrement=True),
-        sa.Column("message_id", exact(190), nullable=False),
-        sa.Column("alert_id", exact(128), nullable=False),
+        sa.Column("id", revisions.identity(), primary_key=True, autoincrement=True),
+        sa.Column("message_id", sa.String(190), nullable=False),
+        sa.Column("alert_id", sa.String(128), nullable=False),
         sa.Column("user_id", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("recipient", sa.String(254), nullable=False),
@@ -51,10 +47,10 @@ def upgrade() -> None:
         sa.Column("sent_at_ms", sa.BigInteger, nullable=True),
         sa.UniqueConstraint("message_id", name="mail_message_id"),
     )
-    op.create_index("mail_by_due", "mail", ["state", "next_attempt_at_ms"])
-    op.create_index("mail_by_alert", "mail", ["alert_id", "id"])
-    op.create_index("mail_by_user", "mail", ["user_id"])
-    op.create_table(
+    revisions.create_index("mail_by_due", "mail", ["state", "next_attempt_at_ms"])
+    revisions.create_index("mail_by_alert", "mail", ["alert_id", "id"])
+    revisions.create_index("mail_by_user", "mail", ["user_id"])
+    revisions.create_table(
         "alert_position",
         sa.Column("partition_number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("log_offset", sa.BigInteger, nullable=False),

@@ -29,14 +29,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from energy_tracker.services.device.model import Assignment, Device, DeviceDetails, search_key
 from energy_tracker.storage.sql import (
     IDENTITY,
+    change_in_turn,
     inserted_id,
-    lock_versions,
     newest_version,
     next_version,
     read_transaction,
     version_counter,
-    write_transaction,
 )
+from energy_tracker.storage.whole_transactions import whole_transaction
 
 METADATA = MetaData()
 DEVICES = Table(
@@ -136,20 +136,22 @@ class SqlDeviceRepository:
     @asynccontextmanager
     async def change(self) -> AsyncIterator[SqlDeviceChange]:
         """Begin a change, which is durable once the block ends, and undone when it raises."""
-        async with write_transaction(self._engine) as connection:
-            await lock_versions(connection, COUNTER)
+        async with change_in_turn(self._engine, COUNTER) as connection:
             yield SqlDeviceChange(connection)
 
+    @whole_transaction
     async def find(self, device_id: int) -> Device | None:
         """Return the device with this id, whatever its state."""
         async with read_transaction(self._engine) as connection:
             return await _find(connection, device_id)
 
+    @whole_transaction
     async def owned_by(self, user_id: int) -> Sequence[Device]:
         """Return all that belongs to a user now, retired and erased devices too, in order of id."""
         async with read_transaction(self._engine) as connection:
             return await _owned_by(connection, user_id)
 
+    @whole_transaction
     async def page(
         self, *, after_id: int, limit: int, text: str, user_id: int | None, retired: bool
     ) -> Sequence[Device]:
@@ -167,6 +169,7 @@ class SqlDeviceRepository:
         async with read_transaction(self._engine) as connection:
             return await _devices(connection, statement.order_by(DEVICES.c.id).limit(limit))
 
+    @whole_transaction
     async def changes(self, *, after: int, limit: int) -> tuple[Sequence[Device], int]:
         """Return at most `limit` devices above a version, in its order, and the newest version of all."""
         statement = select(DEVICES).where(DEVICES.c.version > after).order_by(DEVICES.c.version).limit(limit)
@@ -174,6 +177,7 @@ class SqlDeviceRepository:
             newest = await newest_version(connection, COUNTER)
             return ([] if newest <= after else await _devices(connection, statement)), newest
 
+    @whole_transaction
     async def named_owners(self) -> AbstractSet[int]:
         """Return the ids of the users to whom a device belongs that still has a name."""
         async with read_transaction(self._engine) as connection:

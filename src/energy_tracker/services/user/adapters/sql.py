@@ -25,15 +25,14 @@ from energy_tracker.services.user.model import User, UserDetails, email_key, sea
 from energy_tracker.services.user.ports import EmailAlreadyInUse
 from energy_tracker.storage.sql import (
     IDENTITY,
-    exact_text,
+    change_in_turn,
     inserted_id,
-    lock_versions,
     newest_version,
     next_version,
     read_transaction,
     version_counter,
-    write_transaction,
 )
+from energy_tracker.storage.whole_transactions import whole_transaction
 
 METADATA = MetaData()
 USERS = Table(
@@ -47,7 +46,7 @@ USERS = Table(
     Column("alerting", Boolean, nullable=False),
     Column("energy_alerting_threshold", Double),
     Column("time_zone", String(64), nullable=False),
-    Column("email_key", exact_text(762), unique=True),  # null in a tombstone, whose address is free again
+    Column("email_key", String(762), unique=True),  # null in a tombstone, whose address is free again
     Column("search_key", Text, nullable=False),
     Column("version", BigInteger, nullable=False, unique=True),
     Column("deleted_at_ms", BigInteger),
@@ -98,15 +97,16 @@ class SqlUserRepository:
     @asynccontextmanager
     async def change(self) -> AsyncIterator[SqlUserChange]:
         """Begin a change, which is durable once the block ends, and undone when it raises."""
-        async with write_transaction(self._engine) as connection:
-            await lock_versions(connection, COUNTER)
+        async with change_in_turn(self._engine, COUNTER) as connection:
             yield SqlUserChange(connection)
 
+    @whole_transaction
     async def find(self, user_id: int) -> User | None:
         """Return the user or the tombstone with this id."""
         async with read_transaction(self._engine) as connection:
             return await _find(connection, user_id)
 
+    @whole_transaction
     async def page(self, *, after_id: int, limit: int, text: str) -> Sequence[User]:
         """Return at most `limit` users above an id, in its order, whose search key holds `text` (already folded)."""
         statement = select(USERS).where(USERS.c.id > after_id, USERS.c.deleted_at_ms.is_(None))
@@ -116,6 +116,7 @@ class SqlUserRepository:
             rows = await connection.execute(statement.order_by(USERS.c.id).limit(limit))
             return [_user(row) for row in rows]
 
+    @whole_transaction
     async def changes(self, *, after: int, limit: int) -> tuple[Sequence[User], int]:
         """Return at most `limit` users and tombstones above a version, in its order, and the newest version of all."""
         statement = select(USERS).where(USERS.c.version > after).order_by(USERS.c.version).limit(limit)
