@@ -1,8 +1,10 @@
-"""Makes the secrets of the containers in the volume /secrets, once; runs as `docker compose run --rm secrets [--replace]`.
+"""Makes the secrets of the containers in the volume /secrets, once.
 
+It runs at each start, and with `docker compose run --rm secrets --replace` it takes exported ones instead of the kept.
 `kept/NAME` holds a secret, for root alone. Each container gets a folder with copies of what it needs, and of nothing
 else, that only its user may read.
 """
+# ruff: noqa: INP001 - a script that a container runs, no package
 
 import os
 import re
@@ -14,7 +16,7 @@ VOLUME = Path("/secrets")
 EXPORTED = Path("/run/exported")
 SERVICE_USER, MYSQL_USER, INFLUXDB_USER, GRAFANA_USER = 10001, 999, 1000, 472
 MADE = ("SPRING_DATASOURCE_PASSWORD", "MYSQL_ROOT_PASSWORD", "INFLUX_TOKEN", "INFLUX_PASSWORD", "GRAFANA_PASSWORD")
-OF_OTHERS = ("ENERGY_TRACKER_KAFKA_PASSWORD", "ENERGY_TRACKER_MAIL_PASSWORD")  # of servers elsewhere: exported or absent
+OF_OTHERS = ("ENERGY_TRACKER_KAFKA_PASSWORD", "ENERGY_TRACKER_MAIL_PASSWORD")  # of servers elsewhere: never made
 READERS: dict[str, tuple[int, tuple[str, ...]]] = {
     "mysql": (MYSQL_USER, ("SPRING_DATASOURCE_PASSWORD", "MYSQL_ROOT_PASSWORD")),
     "influxdb": (INFLUXDB_USER, ("INFLUX_TOKEN", "INFLUX_PASSWORD")),
@@ -25,7 +27,7 @@ READERS: dict[str, tuple[int, tuple[str, ...]]] = {
     "alert-service": (SERVICE_USER, ("SPRING_DATASOURCE_PASSWORD", *OF_OTHERS)),
     "grafana": (GRAFANA_USER, ("GRAFANA_PASSWORD",)),
 }
-TAKEN_BY_ALL = re.compile(r"[!#-&(-\[\]-~]+")  # printable ASCII without quotes and backslash, which MySQL's image spoils
+TAKEN_BY_ALL = re.compile(r"[!#-&(-\[\]-~]+")  # printable ASCII; MySQL's image spoils quotes and backslashes
 RANDOM_BYTES = 32
 
 

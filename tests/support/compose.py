@@ -1,0 +1,45 @@
+"""The compose files, as tests read them: parsed, and with each `${NAME:-default}` taken apart."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.support.repository import ROOT
+
+MAIN = ROOT / "docker-compose.yml"
+SCALE = ROOT / "docker-compose.scale.yml"
+_INNERMOST = re.compile(r"\$\{([A-Z0-9_]+)(?::([-+])([^${}]*))?\}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads Compose's own tag too, `!reset`: what stands there takes the place of what stood there."""
+
+
+_Loader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
+
+
+def read_compose(path: Path = MAIN) -> dict[str, Any]:
+    """Return a compose file as it stands, anchors and merges followed."""
+    document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader, with one tag more
+    assert isinstance(document, dict)
+    return document
+
+
+def in_default(text: str) -> str:
+    """Return a text as Compose has it where no variable is set."""
+    while found := _INNERMOST.search(text):
+        _, sign, word = found.groups()
+        text = text[: found.start()] + (word if sign == "-" else "") + text[found.end() :]
+    return text.replace("$$", "$")
+
+
+def variables_in(text: str) -> dict[str, str | None]:
+    """Return the variables of a text and their defaults; None where it has none, and is left empty."""
+    found: dict[str, str | None] = {}
+    while match := _INNERMOST.search(text):
+        name, sign, word = match.groups()
+        if sign != "+":
+            found[name] = word if sign == "-" else None
+        text = text[: match.start()] + (word if sign == "-" else "") + text[match.end() :]
+    return found
