@@ -17,6 +17,7 @@ from tests.support.usage_queries import at, interval
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.kit.instants import MS_PER_MINUTE, MS_PER_QUARTER_HOUR
 from energy_tracker.kit.quantities import kwh_to_millijoules
+from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.services.usage.adapters.memory import MemoryReadings
 from energy_tracker.services.usage.model.ledger import Holdings
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading
@@ -205,9 +206,9 @@ async def test_holdings_count_what_is_stored_and_what_came_again(store):
     before = await store.queries.holdings()
     await store.record([second, first])
     after = await store.queries.holdings()
-    assert before == Holdings(before.position, stored=1, dead_lettered=0, repeated=0, parked=0)
-    assert after == Holdings(after.position, stored=2, dead_lettered=0, repeated=1, parked=0)
-    assert after.position > before.position
+    assert before == Holdings(before.positions, stored=1, dead_lettered=0, repeated=0, parked=0)
+    assert after == Holdings(after.positions, stored=2, dead_lettered=0, repeated=1, parked=0)
+    assert after.positions[EMBEDDED_PLACE] > before.positions[EMBEDDED_PLACE]
 
 
 drawn_readings = st.lists(

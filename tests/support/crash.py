@@ -37,6 +37,7 @@ from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
 from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
 from energy_tracker.services.ingestion.model.admission import Refusal
 from energy_tracker.services.ingestion.service import IngestionService
+from energy_tracker.services.usage.adapters.embedded import EmbeddedStream
 from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
 from energy_tracker.services.usage.adapters.sqlite_lookups import SqliteKnownReadings
 from energy_tracker.services.usage.adapters.sqlite_rows import read_rules
@@ -45,7 +46,7 @@ from energy_tracker.services.usage.service import UsageService, rules_of
 from energy_tracker.services.usage.watch import HomeWatch
 from energy_tracker.services.usage.worker import UsageWorker
 
-ROUNDS = 400
+ROUNDS = 4_000
 LOOK_EVERY_S = 5.0
 AT_REST_S = 11.0
 """How long a process goes on undisturbed before it counts as at rest: all that only time brings was looked at."""
@@ -230,7 +231,7 @@ class World:
         )
         store: Any = Faulty(SqliteReadingStore(writer, readers), "readings", fate, clock)
         usage = UsageService(store, directory, HomeWatch(store, directory), clock)
-        worker = UsageWorker(log, store, usage, clock)
+        worker = UsageWorker(log, EmbeddedStream(log), store, usage, clock)
         directory.subscribe(worker.registry_changed)
         alerts: Any = Faulty(self.alerts, "alerts", fate, clock)
         notifier: Any = Faulty(self.mailbox, "notifier", fate, clock)

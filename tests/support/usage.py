@@ -10,6 +10,7 @@ from tests.support.clock import VirtualClock
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.eventlog.port import Record
+from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
 from energy_tracker.services.usage.adapters.sqlite_schema import prepare
 from energy_tracker.services.usage.decoding import to_message
@@ -95,7 +96,7 @@ async def usage_on(folder: Path, directory: KnownHomes, clock: VirtualClock) -> 
         stack.push_async_callback(readers.close)
         store = SqliteReadingStore(writer, readers)
         service = UsageService(store, directory, HomeWatch(store, directory), clock)
-        yield Usage(service, store, directory, clock, await store.position())
+        yield Usage(service, store, directory, clock, (await store.take_up())[EMBEDDED_PLACE])
 
 
 def dump(folder: Path) -> dict[str, list[tuple[object, ...]]]:

@@ -25,9 +25,12 @@ from energy_tracker.services.ingestion.adapters.registry import RegistryRefusals
 from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
 from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
 from energy_tracker.services.ingestion.worker import Housekeeper
+from energy_tracker.services.usage.adapters.embedded import EmbeddedStream
+from energy_tracker.services.usage.adapters.intake import IngestionIntake
 from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
 from energy_tracker.services.usage.adapters.sqlite_lookups import SqliteKnownReadings
 from energy_tracker.services.usage.adapters.sqlite_schema import prepare as prepare_readings
+from energy_tracker.services.usage.ports import EveryHome
 from energy_tracker.settings import Settings
 from energy_tracker.storage.migrations import migrate
 from energy_tracker.storage.sql import create_engine
@@ -43,7 +46,7 @@ from energy_tracker.wiring.ingestion import ingestion_service
 from energy_tracker.wiring.insight import insight_service
 from energy_tracker.wiring.modes import SERVICES, refuse_other_backends
 from energy_tracker.wiring.simulation import simulated_meters
-from energy_tracker.wiring.usage import usage_service
+from energy_tracker.wiring.usage import UsageBackends, usage_service
 from energy_tracker.wiring.user import user_service
 
 log = logging.getLogger(__name__)
@@ -161,10 +164,14 @@ async def _start_stream(
     await directory.refresh()
     board.apps["usage"] = await stack.enter_async_context(
         usage_service(
-            log=eventlog,
-            store=SqliteReadingStore(writer, readers),
+            backends=UsageBackends(
+                log=eventlog,
+                stream=EmbeddedStream(eventlog),
+                store=SqliteReadingStore(writer, readers),
+                intake=IngestionIntake(ingestion.IngestionClient(board.calls(http, clock, "ingestion", ""))),
+                homes=EveryHome(),
+            ),
             directory=directory,
-            ingestion=ingestion.IngestionClient(board.calls(http, clock, "ingestion", "")),
             clock=clock,
             options=options.usage(settings),
         )

@@ -1,22 +1,20 @@
 """usage-service, put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 
 from energy_tracker.clients.directory import Directory
-from energy_tracker.clients.ingestion import IngestionClient
 from energy_tracker.eventlog.port import EventLog
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.health import Health
+from energy_tracker.kit.health import Check, Health
 from energy_tracker.kit.telemetry import Telemetry
-from energy_tracker.services.usage.adapters.intake import IngestionIntake
 from energy_tracker.services.usage.api import create_api
 from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.explain import ExplainService
-from energy_tracker.services.usage.ports import ReadingStore
+from energy_tracker.services.usage.ports import Homes, IntakeLedger, ReadingStore, UsageStream
 from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.service import UsageService
 from energy_tracker.services.usage.watch import HomeWatch
@@ -32,26 +30,34 @@ class UsageOptions:
     check_interval_s: float = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageBackends:
+    """The log and the readings, and which homes of them are this process's; `checks` are their health."""
+
+    log: EventLog
+    stream: UsageStream
+    store: ReadingStore
+    intake: IntakeLedger
+    homes: Homes
+    checks: Mapping[str, Check] = field(default_factory=dict)
+
+
 @asynccontextmanager
 async def usage_service(
-    *,
-    log: EventLog,
-    store: ReadingStore,
-    directory: Directory,
-    ingestion: IngestionClient,
-    clock: Clock,
-    options: UsageOptions,
+    *, backends: UsageBackends, directory: Directory, clock: Clock, options: UsageOptions
 ) -> AsyncIterator[FastAPI]:
     """Give the application of usage-service; while it runs, it consumes the log, tells of episodes and watches time."""
-    service = UsageService(store, directory, HomeWatch(store, directory), clock, options.patience_ms)
-    worker = UsageWorker(log, store, service, clock, options.check_interval_s)
-    queries = QueryService(store=store, directory=directory, intake=IngestionIntake(ingestion), clock=clock)
+    store, homes = backends.store, backends.homes
+    watch = HomeWatch(store, directory, homes)
+    service = UsageService(store, directory, watch, clock, options.patience_ms, homes=homes)
+    worker = UsageWorker(backends.log, backends.stream, store, service, clock, options.check_interval_s)
+    queries = QueryService(store=store, directory=directory, intake=backends.intake, clock=clock)
     app = create_api(
         queries=queries,
         explain=ExplainService(store, queries),
         rebuild=service,
-        dead_letters=DeadLetterService(log),
-        health=Health({"flow": worker.health}),
+        dead_letters=DeadLetterService(backends.log),
+        health=Health({"flow": worker.health, **backends.checks}),
         telemetry=Telemetry("usage"),
     )
     directory.subscribe(worker.registry_changed)

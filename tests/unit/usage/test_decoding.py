@@ -5,6 +5,7 @@ import pytest
 
 from energy_tracker.eventlog.port import Record
 from energy_tracker.services.usage.decoding import decode_record, to_message
+from energy_tracker.services.usage.model.readings import LogPosition
 from energy_tracker.services.usage.model.readings import Reading
 from energy_tracker.services.usage.ports import DeadLetter
 
@@ -70,4 +71,5 @@ def test_channels_and_microseconds_make_different_readings() -> None:
 def test_a_reading_goes_there_and_back() -> None:
     (reading,), _ = decoded(since=T_MS - 5, direction="export", eventId="a b", channel="2", receivedAt=3)
     record = Record("energy-usage", 0, 1, None, msgspec.json.encode(to_message(reading)), {}, 0)
-    assert decode_record(record) == ([reading], [])
+    there = msgspec.structs.replace(reading, source=LogPosition("energy-usage", 0, 1))
+    assert decode_record(record) == ([there], [])

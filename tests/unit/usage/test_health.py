@@ -11,6 +11,7 @@ from tests.support.usage import KnownHomes, usage_on
 
 from energy_tracker.eventlog.memory import MemoryEventLog
 from energy_tracker.kit.problems import TemporarilyUnavailable
+from energy_tracker.services.usage.adapters.embedded import EmbeddedStream
 from energy_tracker.services.usage.worker import UsageWorker
 
 
@@ -36,10 +37,10 @@ class FailsOnce:
 @pytest.mark.parametrize(
     ("call", "work"),
     [
-        ("position", lambda worker: worker.consume()),
+        ("take_up", lambda worker: worker.consume()),
         ("outgoing", lambda worker: worker.publish()),
         ("parked", lambda worker: worker.watch_time()),
-        ("known_devices", lambda worker: worker.follow_registry()),
+        ("known_devices", lambda worker: worker.consume()),
     ],
 )
 async def test_what_failed_once_is_forgotten_when_it_goes_on(
@@ -50,7 +51,8 @@ async def test_what_failed_once_is_forgotten_when_it_goes_on(
     async with usage_on(tmp_path, KnownHomes(), clock) as usage:
         store = FailsOnce(usage.store, call)
         usage.service.store = store
-        worker = UsageWorker(MemoryEventLog(clock=clock), store, usage.service, clock)
+        log = MemoryEventLog(clock=clock)
+        worker = UsageWorker(log, EmbeddedStream(log), store, usage.service, clock)
         task = asyncio.ensure_future(work(worker))
 
         async def reaches(status: str) -> None:

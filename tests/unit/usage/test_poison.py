@@ -6,6 +6,7 @@ import pytest
 from tests.support.clock import VirtualClock
 from tests.support.usage import KnownHomes, Usage, usage_on
 
+from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.eventlog.port import Record
 from energy_tracker.services.usage.service import TooMuchPoison
 
@@ -23,7 +24,7 @@ async def test_more_poison_in_a_row_than_the_limit_stops_the_flow_instead_of_dra
         with pytest.raises(TooMuchPoison):
             await usage.service.record_readings(records=[record(usage, b"not a reading")])
         holdings = await usage.store.holdings()
-        assert (holdings.dead_lettered, holdings.position) == (3, 3)
+        assert (holdings.dead_lettered, holdings.positions[EMBEDDED_PLACE]) == (3, 3)
 
 
 async def test_a_good_reading_between_ends_the_row(tmp_path: Path) -> None:

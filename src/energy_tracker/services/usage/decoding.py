@@ -11,7 +11,7 @@ from energy_tracker.contracts.readings import ReadingMessage
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.ids import derived_event_key, event_id_text, event_key
 from energy_tracker.kit.instants import to_ms
-from energy_tracker.services.usage.model.readings import Kind, Reading
+from energy_tracker.services.usage.model.readings import Kind, LogPosition, Reading
 from energy_tracker.services.usage.ports import DeadLetter
 
 EARLIEST_MS: Final = 946_684_800_000
@@ -23,6 +23,7 @@ SECONDS_BELOW: Final = 1e11
 GREATEST: Final[dict[Kind, float]] = {"interval": 1e6, "register": 1e9, "power": 1e9}
 """Amounts beyond this (kWh, kWh, W) are no measurement, and would not fit into 64 bits of mJ."""
 MAX_EVENT_ID: Final = 64
+MAX_CHANNEL: Final = 64
 
 _many = msgspec.json.Decoder(list[ReadingMessage])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
@@ -40,7 +41,8 @@ def decode_record(record: Record) -> tuple[list[Reading], list[DeadLetter]]:
         return _decode_parts([value], record)
     try:
         messages = _many.decode(value)
-        return [to_reading(message, record.appended_ms) for message in messages], []
+        source = LogPosition(record.topic, record.partition, record.offset)
+        return [to_reading(message, record.appended_ms, source) for message in messages], []
     except (msgspec.DecodeError, UnusableReading, UnicodeDecodeError):
         pass
     try:
@@ -53,19 +55,20 @@ def decode_record(record: Record) -> tuple[list[Reading], list[DeadLetter]]:
 def _decode_parts(parts: Sequence[bytes], record: Record) -> tuple[list[Reading], list[DeadLetter]]:
     readings: list[Reading] = []
     dead: list[DeadLetter] = []
+    source = LogPosition(record.topic, record.partition, record.offset)
     for part in parts:
         try:
-            readings.append(to_reading(_one.decode(part), record.appended_ms))
+            readings.append(to_reading(_one.decode(part), record.appended_ms, source))
         except (msgspec.DecodeError, UnusableReading, UnicodeDecodeError) as error:
             dead.append(_dead(str(error), part, record))
     return readings, dead
 
 
 def _dead(reason: str, original: bytes, record: Record) -> DeadLetter:
-    return DeadLetter(reason[:500], original, record.partition, record.offset, 1)
+    return DeadLetter(reason[:500], original, record.partition, record.offset, 1, record.topic)
 
 
-def to_reading(message: ReadingMessage, appended_ms: int) -> Reading:
+def to_reading(message: ReadingMessage, appended_ms: int, source: LogPosition | None = None) -> Reading:
     """Check a message and return its reading. Raises `UnusableReading`."""
     if message.power_w is not None:
         kind: Kind = "power"
@@ -87,6 +90,9 @@ def to_reading(message: ReadingMessage, appended_ms: int) -> Reading:
     since_us = None if message.since is None else _instant_us(message.since, "since")
     if since_us is not None and (kind != "interval" or since_us >= time_us):
         raise UnusableReading("since goes with energyConsumed only, and lies before timestamp")
+    channel = message.channel or ""
+    if len(channel) > MAX_CHANNEL or not channel.isprintable():
+        raise UnusableReading(f"channel is not at most {MAX_CHANNEL} printable characters")
     return Reading(
         message.device_id,
         time_us // 1000,
@@ -96,7 +102,8 @@ def to_reading(message: ReadingMessage, appended_ms: int) -> Reading:
         message.direction,
         None if since_us is None else since_us // 1000,
         message.received_at or appended_ms,
-        message.channel or "",
+        channel,
+        source,
     )
 
 

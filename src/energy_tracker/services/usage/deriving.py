@@ -55,7 +55,7 @@ class Deriver:
         for device_id, rules in turn.rules.items():
             state = self._states.get(device_id)
             if state is not None and state.rules != rules:
-                self._states[device_id] = DeviceState(rules, state.heads)
+                self._states[device_id] = state._replace(rules=rules)
         for stream, change in turn.changes:
             state = self._states.get(stream.device_id)
             if state is not None:
@@ -73,7 +73,7 @@ class Deriver:
             return
         turn.readings += fresh
         turn.rules[device_id] = rules
-        if state.rules is not None and state.rules != rules:
+        if not state.is_whole or (state.rules is not None and state.rules != rules):
             await self.take_anew(device_id, rules, turn, new=fresh)
             return
         by_stream: defaultdict[Stream, list[Reading]] = defaultdict(list)

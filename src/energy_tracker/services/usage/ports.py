@@ -1,14 +1,16 @@
 """What usage-service needs from outside."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
+from energy_tracker.contracts.topics import ENERGY_USAGE
+from energy_tracker.eventlog.port import Batch
 from energy_tracker.services.usage.model.derivation import Change, Checkpoint, Head
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
-from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Reading, Stream
+from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Place, Reading, Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
 
 
@@ -77,23 +79,60 @@ class ReadingQueries(Protocol):
 
 
 class IntakeLedger(Protocol):
-    """Ingestion's part of the ledger."""
+    """The log's part of the ledger."""
 
-    async def intake(self, *, after: int) -> Intake:
-        """Return the counts, `queued` being what lies in the log beyond the position `after`.
+    async def intake(self, *, beyond: Holdings) -> Intake:
+        """Return the counts, `queued` being what lies in the log beyond the positions of the holdings.
 
         Raises `TemporarilyUnavailable`.
         """
 
 
+class UsageStream(Protocol):
+    """`energy-usage` as this process reads it: all of it, or its share of the homes."""
+
+    def batches(self, *, after: Mapping[Place, int]) -> AsyncIterator[Batch]:
+        """Yield batches behind these positions, waiting for new ones.
+
+        Ends where this process is given other homes to look after: what it knows of them is to be taken up anew.
+        Raises `TemporarilyUnavailable` where the log cannot be read.
+        """
+
+    async def lag(self) -> int:
+        """Return how many records wait that are this process's to take."""
+
+
+class Homes(Protocol):
+    """Which homes this process looks after. Each belongs to one partition of the log, by its user's id."""
+
+    @property
+    def partitions(self) -> Collection[int]:
+        """The partitions that this process has now."""
+
+    def partition_of(self, user_id: int) -> int:
+        """Return the partition of a home."""
+
+
+class EveryHome:
+    """One process looks after all homes, in one partition."""
+
+    partitions: Collection[int] = (0,)
+
+    def partition_of(self, user_id: int) -> int:
+        """Return the only partition."""
+        del user_id
+        return 0
+
+
 class DeadLetter(NamedTuple):
-    """Something on `energy-usage` that cannot be used: why, the bytes as they came, and how many readings."""
+    """Something on `topic` that cannot be used: why, the bytes as they came, and how many readings."""
 
     reason: str
     original: bytes
     partition: int
     offset: int
     readings: int
+    topic: str = ENERGY_USAGE
 
 
 class Outgoing(NamedTuple):
@@ -134,7 +173,10 @@ class Span(NamedTuple):
 class Recorded:
     """All that one turn of the flow changes; the store takes it in one transaction, or nothing of it."""
 
-    position: int | None = None
+    positions: dict[Place, int] = field(default_factory=dict)
+    """The last offset taken, by partition."""
+    consumed: int = 0
+    """Readings in the records taken that were not counted before."""
     readings: list[Reading] = field(default_factory=list)
     changes: list[StreamChange] = field(default_factory=list)
     rules: dict[int, DeviceRules] = field(default_factory=dict)
@@ -143,12 +185,16 @@ class Recorded:
     """Devices whose derived figures are replaced by those of `changes`."""
     erased: set[int] = field(default_factory=set)
     """Devices of which nothing stays."""
+    handed_over: set[int] = field(default_factory=set)
+    """Devices whose home is looked after in another partition: what is derived of them is theirs to keep."""
     erased_spans: list[tuple[int, int, int]] = field(default_factory=list)
     """Devices of which the readings of `[from, to)`, in ms since 1970, go."""
     parked: list[Parked] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     repeated: int = 0
+    forwarded: int = 0
+    """Readings that were appended again, to the partition of their home."""
     revived: int = 0
     """Readings that were counted as dead letters before and are counted otherwise by this turn."""
     episodes: list[Episode] = field(default_factory=list)
@@ -159,22 +205,39 @@ class Recorded:
 
 
 class DeviceState(NamedTuple):
-    """What is derived of a device so far: the rules it was derived under, and the heads of its streams."""
+    """What is derived of a device so far: the rules it was derived under, and the heads of its streams.
+
+    Where it is not whole, heads only tell which streams and kinds there are and what came last: before anything is
+    added, the device is to be derived anew.
+    """
 
     rules: DeviceRules | None
     heads: dict[Stream, Head]
+    is_whole: bool = True
+
+
+class ReadingsRefused(Exception):
+    """The store will never take some readings of a turn, and has taken nothing of it; `reasons` by identity."""
+
+    def __init__(self, reasons: Mapping[tuple[int, int, bytes], str]) -> None:
+        super().__init__(f"{len(reasons)} readings were refused")
+        self.reasons = reasons
 
 
 class ReadingStore(ReadingQueries, Protocol):
     """Raw readings, what is derived from them, and the position up to which the log is in it."""
 
-    async def position(self) -> int:
-        """Return the offset of the last record that is in the store, 0 at the beginning."""
+    async def take_up(self) -> Mapping[Place, int]:
+        """Return the offset of the last record that is in the store, by partition.
+
+        From here on the store answers for the homes that this process looks after now.
+        """
 
     async def commit(self, recorded: Recorded) -> None:
         """Store it all in one transaction.
 
-        Raises `kit.problems.TemporarilyUnavailable` or `StorageFull`; nothing is stored then.
+        Raises `kit.problems.TemporarilyUnavailable` or `StorageFull`; nothing is stored then, or what may be there is
+        not counted and comes again. Raises `ReadingsRefused`.
         """
 
     async def device_states(self, device_ids: Collection[int]) -> dict[int, DeviceState]:
@@ -194,6 +257,9 @@ class ReadingStore(ReadingQueries, Protocol):
 
     async def kinds(self, device_id: int) -> dict[tuple[Direction | None, str], set[Kind]]:
         """Return which kinds of readings a device has, by the direction as it was sent and the channel."""
+
+    async def room_for_parked(self) -> int:
+        """Return how many more readings may wait for their devices to be registered."""
 
     async def parked_devices(self) -> Collection[int]:
         """Return the devices that have parked readings."""

@@ -189,11 +189,11 @@ class QueryService:
     async def ledger(self) -> LedgerAnswer:
         """Return where every reading that was ever received is. Raises `TemporarilyUnavailable`.
 
-        The holdings are read first and the log is then asked for what lies beyond their position: a reading that
+        The holdings are read first and the log is then asked for what lies beyond their positions: a reading that
         moves meanwhile is counted once.
         """
         holdings = await self._store.holdings()
-        ledger = balance(await self._intake.intake(after=holdings.position), holdings)
+        ledger = balance(await self._intake.intake(beyond=holdings), holdings)
         return LedgerAnswer(
             received=ledger.received,
             accepted=ledger.accepted,

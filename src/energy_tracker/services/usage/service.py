@@ -3,23 +3,35 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import groupby
 
 from energy_tracker.contracts.directory import DirectoryDevice
+from energy_tracker.contracts.topics import ENERGY_USAGE
 from energy_tracker.contracts.usage import RebuildAnswer
 from energy_tracker.eventlog.dead_letter import is_replayed
-from energy_tracker.eventlog.port import Record
+from energy_tracker.eventlog.port import BEFORE_ALL, Record
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.decoding import decode_record
 from energy_tracker.services.usage.deriving import READINGS_AT_ONCE, Deriver
 from energy_tracker.services.usage.model.homes import owned_spans
-from energy_tracker.services.usage.model.readings import DeviceRules, Reading
-from energy_tracker.services.usage.news import bury, dead_letter_of
-from energy_tracker.services.usage.ports import Directory, Parked, ReadingStore, Recorded, Span
+from energy_tracker.services.usage.model.readings import DeviceRules, Place, Reading
+from energy_tracker.services.usage.news import bury, dead_letter_of, forward, hand_over, handed_over_device
+from energy_tracker.services.usage.ports import (
+    DeadLetter,
+    Directory,
+    EveryHome,
+    Homes,
+    Parked,
+    ReadingsRefused,
+    ReadingStore,
+    Recorded,
+    Span,
+)
 from energy_tracker.services.usage.watch import HomeWatch
 
 log = logging.getLogger(__name__)
@@ -31,6 +43,7 @@ PARKED_AT_ONCE = 5_000
 POISON_LIMIT = 10_000
 """Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
 _NOT_REGISTERED = "the device is not registered"
+_TOO_MANY_WAIT = "the device is not registered, and too many readings wait for theirs already"
 _OWNER_DELETED = "the device's owner was deleted"
 
 
@@ -51,6 +64,7 @@ class UsageService:
     patience_ms: int = 3_600_000
     """How long readings of a device that nobody has registered wait before they become dead letters."""
     poison_limit: int = POISON_LIMIT
+    homes: Homes = field(default_factory=EveryHome)
 
     def __post_init__(self) -> None:
         self.news = asyncio.Event()
@@ -58,8 +72,17 @@ class UsageService:
         self._turn = asyncio.Lock()
         self._asked_about: set[int] = set()
         self._deriver = Deriver(self.store)
-        self._stored_position: int | None = None
+        self._positions: dict[Place, int] | None = None
         self._poison_in_a_row = 0
+
+    async def take_up(self) -> Mapping[Place, int]:
+        """Begin with the homes that are this process's now; return up to where their readings are stored.
+
+        Whatever was known of homes before is read anew. Raises `TemporarilyUnavailable`.
+        """
+        async with self._turn:
+            self._forget_all()
+            return dict(await self._stored_positions())
 
     async def record_readings(self, *, records: Sequence[Record]) -> int:
         """Store the readings of records that follow each other, with all that they change and the position.
@@ -69,18 +92,20 @@ class UsageService:
         and the same records may come again; `TooMuchPoison` where the log seems to hold something else altogether.
         """
         async with self._turn:
-            position = await self._position()
-            if records[-1].offset <= position:
-                return 0
-            waiting = [record for record in records if record.offset > position]
+            positions = await self._stored_positions()
+            waiting = [record for record in records if record.offset > positions.get(place_of(record), BEFORE_ALL)]
             stored = 0
-            for replayed, together in groupby(waiting, key=is_replayed):
-                stored += await self._record_alike(list(together), replayed=replayed)
+            for kind, together in groupby(waiting, key=_kind_of):
+                if kind is _Kind.HAND_OVER:
+                    for record in together:
+                        await self._take_handed_over(record)
+                else:
+                    stored += await self._record_alike(list(together), replayed=kind is _Kind.REPLAYED)
             return stored
 
     async def _record_alike(self, records: Sequence[Record], *, replayed: bool) -> int:
         """Store the readings of records that all are, or all are not, replayed dead letters."""
-        turn = Recorded(position=records[-1].offset)
+        turn = Recorded(positions={place_of(record): record.offset for record in records})
         readings: list[Reading] = []
         poison, give_way_at = self._poison_in_a_row, READINGS_AT_ONCE
         for record in records:
@@ -90,17 +115,34 @@ class UsageService:
             good, dead = decode_record(record)
             readings += good
             turn.dead_letters += dead
+            if not replayed and record.topic == ENERGY_USAGE:
+                turn.consumed += len(good) + len(dead)
             poison = 0 if good else poison + len(dead)
             if poison > self.poison_limit:
                 raise TooMuchPoison(f"{poison} messages in a row cannot be read, up to offset {record.offset}.")
-        await self._take(readings, turn, offset=records[-1].offset, may_wait=not replayed)
-        if replayed:
-            # They were counted when they came first: only what is no dead letter any more changes the ledger.
-            dead_again = sum(letter.readings for letter in turn.dead_letters)
-            turn.revived, turn.repeated = len(turn.readings) + dead_again, 0
-        await self._commit(turn)
+        stored = await self._store_what_is_taken(readings, turn, replayed=replayed)
         self._poison_in_a_row = poison
-        return len(turn.readings)
+        return stored
+
+    async def _store_what_is_taken(self, readings: Sequence[Reading], decoded: Recorded, *, replayed: bool) -> int:
+        """Store a turn that has been decoded; where the store refuses readings, store it without them."""
+        refused: list[DeadLetter] = []
+        while True:
+            turn = replace(decoded, dead_letters=[*decoded.dead_letters, *refused])
+            await self._take(readings, turn, may_wait=not replayed)
+            if replayed:
+                # They were counted when they came first: only what is no dead letter any more changes the ledger.
+                dead_again = sum(letter.readings for letter in turn.dead_letters)
+                turn.revived, turn.repeated = len(turn.readings) + dead_again, 0
+            try:
+                await self._commit(turn)
+            except ReadingsRefused as refusal:
+                reasons = refusal.reasons
+                refused += [dead_letter_of(each, reasons[each.identity]) for each in readings if each.identity in reasons]
+                readings = [reading for reading in readings if reading.identity not in reasons]
+                await self._stored_positions()
+            else:
+                return len(turn.readings)
 
     async def follow_registry(self, *, device_ids: Collection[int] | None = None) -> None:
         """Act on what the registry says now of some devices, or of all that there are.
@@ -116,12 +158,14 @@ class UsageService:
                 device = self.directory.device(device_id)
                 if self.directory.device_is_erased(device_id):
                     await self._erase(device_id)
+                elif device is not None and device_id in figures and not self._is_here(device.user_id):
+                    await self._hand_over(device)
                 elif device is not None and device_id in figures and figures[device_id] != rules_of(device):
                     await self._derive_anew(device_id)
             ready = [device_id for device_id in wanted.intersection(waiting) if self.directory.device(device_id)]
             while parked := await self.store.parked(device_ids=ready, limit=PARKED_AT_ONCE):
                 turn = Recorded(released=[entry.id for entry in parked])
-                await self._take([entry.reading for entry in parked], turn, offset=parked[-1].offset)
+                await self._take([entry.reading for entry in parked], turn)
                 await self._commit(turn)
 
     async def forget_users(self, *, user_ids: Collection[int]) -> None:
@@ -143,7 +187,9 @@ class UsageService:
         """
         async with self._turn:
             now_ms = self.clock.now_ms()
-            while overdue := await self.store.parked(until_ms=now_ms - self.patience_ms, limit=PARKED_AT_ONCE):
+            while not self.directory.stale and (
+                overdue := await self.store.parked(until_ms=now_ms - self.patience_ms, limit=PARKED_AT_ONCE)
+            ):
                 await self._commit(_bury_parked(overdue, _NOT_REGISTERED))
             turn = Recorded()
             await self.watch.pass_time(turn, now_ms=now_ms, caught_up=caught_up)
@@ -163,30 +209,73 @@ class UsageService:
         seconds = (self.clock.now_ms() - began_ms) / 1000
         return RebuildAnswer(devices=devices, readings=readings, seconds=seconds)
 
-    async def _take(self, readings: Sequence[Reading], turn: Recorded, *, offset: int, may_wait: bool = True) -> None:
-        """Add to a turn what readings change; those of unknown devices wait for them, or are dead letters."""
+    async def _take(self, readings: Sequence[Reading], turn: Recorded, *, may_wait: bool = True) -> None:
+        """Add to a turn what readings change; those of unknown devices wait for them, or are dead letters.
+
+        Those that lie in another partition than their home's are appended again, to that one.
+        """
         by_device: defaultdict[int, list[Reading]] = defaultdict(list)
         for reading in readings:
             by_device[reading.device_id].append(reading)
         await self._ask_about(by_device.keys())
         now_ms = self.clock.now_ms()
         known: dict[int, DirectoryDevice] = {}
+        waiting: list[Reading] = []
         for device_id, group in by_device.items():
             device = self.directory.device(device_id)
             if device is not None:
-                known[device_id] = device
-                continue
-            if self.directory.device_is_erased(device_id):
-                turn.dead_letters += [dead_letter_of(reading, _OWNER_DELETED, offset=offset) for reading in group]
+                here = self._forward_strays(device, group, turn)
+                if here:
+                    known[device_id], by_device[device_id] = device, here
+            elif self.directory.device_is_erased(device_id):
+                turn.dead_letters += [dead_letter_of(reading, _OWNER_DELETED) for reading in group]
             elif not may_wait:
-                turn.dead_letters += [dead_letter_of(reading, _NOT_REGISTERED, offset=offset) for reading in group]
+                turn.dead_letters += [dead_letter_of(reading, _NOT_REGISTERED) for reading in group]
             else:
-                turn.parked += [Parked(0, reading, offset, now_ms) for reading in group]
+                waiting += group
+        await self._park(waiting, turn, now_ms=now_ms)
         await self._deriver.load(known)
         await self.watch.load(known.values())
         for device_id, device in known.items():
             await self._deriver.take(device_id, rules_of(device), by_device[device_id], turn)
         self.watch.observe(turn, now_ms=now_ms)
+
+    async def _park(self, readings: Sequence[Reading], turn: Recorded, *, now_ms: int) -> None:
+        """Let readings wait for their devices to be registered, as many as there is room for."""
+        if not readings:
+            return
+        room = await self.store.room_for_parked()
+        turn.parked += [Parked(0, each, each.source.offset if each.source else 0, now_ms) for each in readings[:room]]
+        turn.dead_letters += [dead_letter_of(reading, _TOO_MANY_WAIT) for reading in readings[room:]]
+
+    def _forward_strays(self, device: DirectoryDevice, readings: list[Reading], turn: Recorded) -> list[Reading]:
+        """Return the readings that lie in their home's partition; the others are sent there."""
+        partition = self.homes.partition_of(device.user_id)
+        strays = [reading for reading in readings if reading.source is not None and reading.source.partition != partition]
+        if not strays:
+            return readings
+        turn.outgoing += forward(strays, device.user_id)
+        turn.forwarded += len(strays)
+        return [reading for reading in readings if reading.source is None or reading.source.partition == partition]
+
+    def _is_here(self, user_id: int) -> bool:
+        return self.homes.partition_of(user_id) in self.homes.partitions
+
+    async def _hand_over(self, device: DirectoryDevice) -> None:
+        """Leave a device to the process that looks after its new home, which derives it anew."""
+        await self._commit(Recorded(handed_over={device.id}, outgoing=[hand_over(device)]))
+        self.watch.forget_device(device.id)
+
+    async def _take_handed_over(self, record: Record) -> None:
+        """Derive a device that belongs here now from all of its readings."""
+        turn = Recorded(positions={place_of(record): record.offset})
+        device = self.directory.device(handed_over_device(record))
+        if device is not None and self._is_here(device.user_id):
+            turn.rules[device.id] = rules_of(device)
+            await self._deriver.take_anew(device.id, rules_of(device), turn)
+        await self._commit(turn)
+        if device is not None:
+            self.watch.forget({device.user_id})
 
     async def _ask_about(self, device_ids: Collection[int]) -> None:
         """Ask the registry, once, about devices that it has not told of: one may have been registered just now.
@@ -257,10 +346,15 @@ class UsageService:
             await self._commit(turn)
             return True
 
-    async def _position(self) -> int:
-        if self._stored_position is None:
-            self._stored_position = await self.store.position()
-        return self._stored_position
+    async def _stored_positions(self) -> Mapping[Place, int]:
+        if self._positions is None:
+            self._positions = dict(await self.store.take_up())
+        return self._positions
+
+    def _forget_all(self) -> None:
+        self._positions = None
+        self._deriver.reset()
+        self.watch.reset()
 
     async def _commit(self, turn: Recorded) -> None:
         """Store a turn; only then the caches follow it. On failure they start again from the store."""
@@ -268,14 +362,35 @@ class UsageService:
         try:
             await self.store.commit(turn)
         except BaseException:
-            self._stored_position = None
-            self._deriver.reset()
-            self.watch.reset()
+            self._forget_all()
             raise
         self._deriver.follow(turn)
-        self._stored_position = self._stored_position if turn.position is None else turn.position
+        if self._positions is not None:
+            self._positions.update(turn.positions)
         if turn.outgoing:
             self.news.set()
+
+
+def place_of(record: Record) -> Place:
+    """Return the partition that a record lies in."""
+    return Place(record.topic, record.partition)
+
+
+class _Kind(Enum):
+    """What a record of the stream is."""
+
+    NEW = "readings"
+    REPLAYED = "readings that were dead letters"
+    HAND_OVER = "a device that belongs here from now on"
+
+
+def _kind_of(record: Record) -> _Kind:
+    if record.headers:
+        if is_replayed(record):
+            return _Kind.REPLAYED
+        if handed_over_device(record):
+            return _Kind.HAND_OVER
+    return _Kind.NEW
 
 
 def rules_of(device: DirectoryDevice) -> DeviceRules:
@@ -286,5 +401,5 @@ def rules_of(device: DirectoryDevice) -> DeviceRules:
 def _bury_parked(parked: Sequence[Parked], reason: str) -> Recorded:
     return Recorded(
         released=[entry.id for entry in parked],
-        dead_letters=[dead_letter_of(entry.reading, reason, offset=entry.offset) for entry in parked],
+        dead_letters=[dead_letter_of(entry.reading, reason) for entry in parked],
     )

@@ -16,7 +16,7 @@ from energy_tracker.services.usage.model.high_usage import Crossing, HomeHour
 from energy_tracker.services.usage.model.readings import DeviceRules, Stream
 from energy_tracker.services.usage.model.steps import Step
 from energy_tracker.services.usage.news import tell
-from energy_tracker.services.usage.ports import Directory, ReadingStore, Recorded, Span
+from energy_tracker.services.usage.ports import Directory, EveryHome, Homes, ReadingStore, Recorded, Span
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class HomeWatch:
 
     store: ReadingStore
     directory: Directory
+    homes: Homes = field(default_factory=EveryHome)
     _hours: dict[int, HomeHour] = field(default_factory=dict)
     _open: dict[EpisodeSubject, Episode] | None = None
     _ended: dict[EpisodeSubject, dict[str, Episode]] = field(default_factory=dict)
@@ -192,6 +193,8 @@ class HomeWatch:
 
     async def _find_silent(self, turn: Recorded, *, now_ms: int) -> None:
         for device in self.directory.devices():
+            if self.homes.partition_of(device.user_id) not in self.homes.partitions:
+                continue
             subject: EpisodeSubject = ("silent-device", device.user_id, device.id)
             if device.silent_after_ms is None or not self._may_be_silent(device) or subject in self._episodes():
                 continue

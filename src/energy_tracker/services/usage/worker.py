@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from energy_tracker.clients.directory import DirectoryChange
-from energy_tracker.contracts import topics
 from energy_tracker.eventlog.port import EventLog, Message
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.health import PartHealth
-from energy_tracker.services.usage.ports import ReadingStore
+from energy_tracker.services.usage.ports import ReadingStore, UsageStream
 from energy_tracker.services.usage.service import UsageService
 
 log = logging.getLogger(__name__)
@@ -27,6 +26,7 @@ class UsageWorker:
     """Runs the flow: consume, record, commit; publish what was decided; look at the time; follow the registry."""
 
     eventlog: EventLog
+    stream: UsageStream
     store: ReadingStore
     service: UsageService
     clock: Clock
@@ -68,9 +68,7 @@ class UsageWorker:
             await self.clock.sleep(self.check_interval_s)
 
     async def follow_registry(self) -> None:
-        """Act on changes of users and devices; at the start on all that may have changed meanwhile."""
-        while not await self._guarded(_REGISTRY, self._follow_all):
-            pass
+        """Act on changes of users and devices; the flow begins with all that may have changed before."""
         while True:
             await self._registry_news.wait()
             self._registry_news.clear()
@@ -81,19 +79,18 @@ class UsageWorker:
 
     async def health(self) -> PartHealth:
         """Report the lag, and what does not go on; DOWN while there is anything."""
-        lag = await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
+        lag = await self.stream.lag()
         details: dict[str, object] = {"lag": lag, "pastToJudge": len(await self.store.to_judge())}
         if not self.errors:
             return PartHealth("UP", details)
         return PartHealth("DOWN", details | {"errors": dict(self.errors)})
 
     async def _consume_from_position(self) -> None:
-        position = await self.store.position()
-        committed = await self.eventlog.committed(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
-        after = min(position, committed)
-        if not await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP):
+        positions = await self.service.take_up()
+        await self._follow_all()
+        if not await self.stream.lag():
             self.errors.pop(_FLOW, None)
-        async for batch in self.eventlog.consume(topics.ENERGY_USAGE, group=topics.USAGE_GROUP, after=after):
+        async for batch in self.stream.batches(after=positions):
             self.recorded += await self.service.record_readings(records=batch.records)
             await batch.commit()
             self.errors.pop(_FLOW, None)
@@ -109,7 +106,7 @@ class UsageWorker:
             await self.store.forget_outgoing(waiting[-1][0])
 
     async def _check(self) -> None:
-        lag = await self.eventlog.lag(topics.ENERGY_USAGE, group=topics.USAGE_GROUP)
+        lag = await self.stream.lag()
         await self.service.check(caught_up=lag == 0)
 
     async def _follow_all(self) -> None:

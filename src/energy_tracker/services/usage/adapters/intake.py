@@ -1,7 +1,9 @@
 """Ingestion's part of the ledger, asked of ingestion-service."""
 
 from energy_tracker.clients.ingestion import IngestionClient
-from energy_tracker.services.usage.model.ledger import Intake
+from energy_tracker.eventlog.port import BEFORE_ALL
+from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
+from energy_tracker.services.usage.model.ledger import Holdings, Intake
 
 
 class IngestionIntake:
@@ -10,7 +12,8 @@ class IngestionIntake:
     def __init__(self, ingestion: IngestionClient) -> None:
         self._ingestion = ingestion
 
-    async def intake(self, *, after: int) -> Intake:
-        """Return the counts, `queued` being what lies in the log beyond the position `after`."""
-        ledger = await self._ingestion.ledger(after=after)
+    async def intake(self, *, beyond: Holdings) -> Intake:
+        """Return the counts, `queued` being what lies in the log beyond the position of the holdings."""
+        after = beyond.positions.get(EMBEDDED_PLACE, BEFORE_ALL)
+        ledger = await self._ingestion.ledger(after=max(0, after))
         return Intake(ledger.received, ledger.accepted, ledger.duplicate, ledger.rejected, ledger.queued)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.kit.problems import TemporarilyUnavailable
+from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.services.usage.model.derivation import in_order, steps_of
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading, Stream, counted_kind, stream_of
@@ -64,7 +65,7 @@ class MemoryReadings:
     async def holdings(self) -> Holdings:
         """Return what has become of the readings; here, all are stored."""
         self._check_available()
-        return Holdings(self.position, len(self._readings), dead_lettered=0, repeated=self._repeated, parked=0)
+        return Holdings({EMBEDDED_PLACE: self.position}, len(self._readings), dead_lettered=0, repeated=self._repeated, parked=0)
 
     def _streams(self, device_ids: set[int]) -> dict[Stream, list[Reading]]:
         streams: defaultdict[Stream, list[Reading]] = defaultdict(list)
@@ -145,7 +146,8 @@ class MemoryIntake:
         self.duplicate = duplicate
         self.rejected = rejected
 
-    async def intake(self, *, after: int) -> Intake:
+    async def intake(self, *, beyond: Holdings) -> Intake:
         """Return the counts; positions count accepted readings."""
         received = self.accepted + self.duplicate + self.rejected
-        return Intake(received, self.accepted, self.duplicate, self.rejected, queued=self.accepted - after)
+        queued = self.accepted - beyond.positions[EMBEDDED_PLACE]
+        return Intake(received, self.accepted, self.duplicate, self.rejected, queued=queued)

@@ -1,12 +1,13 @@
 """The reading store in `readings.db`: raw readings, what is derived from them, and the position, in one transaction."""
 
 import json
-from collections.abc import Collection, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
 
+from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.services.usage.adapters.sqlite_lookups import Identity, find_readings, sum_buckets
 from energy_tracker.services.usage.adapters.sqlite_rows import (
     DIRECTIONS,
@@ -22,13 +23,14 @@ from energy_tracker.services.usage.adapters.sqlite_turns import commit_turns, fo
 from energy_tracker.services.usage.model.derivation import Checkpoint
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.ledger import Holdings
-from energy_tracker.services.usage.model.readings import KINDS, DeviceRules, Direction, Kind, Reading, Stream
+from energy_tracker.services.usage.model.readings import KINDS, DeviceRules, Direction, Kind, Place, Reading, Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
 from energy_tracker.services.usage.ports import DeviceState, Outgoing, Parked, ReadingCursor, Recorded, Span
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
 
 T = TypeVar("T")
+MOST_PARKED = 10_000_000
 _DEVICES_AT_ONCE = 400  # a compound SELECT has at most 500 terms
 
 
@@ -43,18 +45,18 @@ class SqliteReadingStore:
         """Store it all in one transaction, after whose fsync this returns."""
         await self._writer.run(commit_turns, recorded)
 
-    async def position(self) -> int:
+    async def take_up(self) -> Mapping[Place, int]:
         """Return the offset of the last record that is in the store."""
-        return (await self.holdings()).position
+        return (await self.holdings()).positions
 
     async def holdings(self) -> Holdings:
         """Return what has become of the readings, from one snapshot."""
 
         def query(connection: apsw.Connection) -> Holdings:
-            row = connection.execute(
+            row: tuple[Any, ...] = connection.execute(
                 "SELECT position, stored, dead_lettered, repeated, (SELECT count(*) FROM parked) FROM tally"
-            ).fetchone()
-            return Holdings(*row)  # type: ignore[misc]  # the table always has its one row
+            ).fetchall()[0]
+            return Holdings({EMBEDDED_PLACE: row[0]}, *row[1:])
 
         return await self._readers.run(query)
 
@@ -135,6 +137,10 @@ class SqliteReadingStore:
             sent = None if direction is None else DIRECTIONS[direction]
             kinds.setdefault((sent, channel), set()).add(KINDS[kind])
         return kinds
+
+    async def room_for_parked(self) -> int:
+        """Return how many more readings may wait for their devices to be registered; the disk has room for many."""
+        return MOST_PARKED - (await self.holdings()).parked
 
     async def parked_devices(self) -> Collection[int]:
         """Return the devices that have parked readings."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import apsw
 
+from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.services.usage.adapters.sqlite_rows import (
     READING_COLUMNS,
     Row,
@@ -128,7 +129,7 @@ def _write_tally(connection: apsw.Connection, recorded: Recorded) -> None:
     connection.execute(
         "UPDATE tally SET position = coalesce(?, position), stored = stored + ?,"
         " dead_lettered = dead_lettered + ?, repeated = repeated + ?",
-        (recorded.position, len(recorded.readings), dead, recorded.repeated),
+        (recorded.positions.get(EMBEDDED_PLACE), len(recorded.readings), dead, recorded.repeated),
     )
 
 

@@ -1,11 +1,14 @@
 """The ledger: every reading that was ever received is somewhere (promise 6)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from energy_tracker.services.usage.model.readings import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Ingestion's part, from one snapshot of the log; `queued` counts accepted readings beyond the given position."""
+    """The log's part; `queued` counts accepted readings beyond the positions of the holdings that it goes with."""
 
     received: int
     accepted: int
@@ -16,16 +19,18 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """Usage's part, from one snapshot of the reading store: what has become of the readings up to `position`.
+    """Usage's part, from one snapshot: what has become of the readings up to the `positions` in the log.
 
     `parked` readings wait for their device to be registered; `repeated` ones were found to be stored already.
+    `consumed` is how many readings the log held up to there, where that is counted apart.
     """
 
-    position: int
+    positions: Mapping[Place, int]
     stored: int
     dead_lettered: int
     repeated: int
     parked: int
+    consumed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

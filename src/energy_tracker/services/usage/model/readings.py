@@ -11,6 +11,21 @@ Direction = Literal["import", "export"]
 KINDS: Final[tuple[Kind, ...]] = ("interval", "register", "power")
 
 
+class Place(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class LogPosition(NamedTuple):
+    """Where in the log a reading came from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """One raw reading; never changed once it is stored.
 
@@ -18,6 +33,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     `time_ms`, `since_ms` and `received_ms` are ms since 1970. `direction` is None where the sender left it to the
     device.
     Readings of a device are ordered by (`time_ms`, `key`); `key` is the event id (`kit.ids.event_key`).
+    `source` is known of one that has just come; whether a store keeps it is its own affair.
     """
 
     device_id: int
@@ -29,6 +45,12 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     since_ms: int | None = None
     received_ms: int = 0
     channel: str = ""
+    source: LogPosition | None = None
+
+    @property
+    def identity(self) -> tuple[int, int, bytes]:
+        """Device, time and key: what makes it the same reading."""
+        return (self.device_id, self.time_ms, self.key)
 
 
 class Stream(NamedTuple):

@@ -1,0 +1,100 @@
+"""Appending messages and committing offsets in one Kafka transaction: all of it, or nothing of it."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from energy_tracker.eventlog.port import LogUnavailable
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S: Final = 10.0
+TRANSACTION_TIMEOUT_MS: Final = 15_000
+"""After this the broker gives up a transaction whose producer has gone, and others may go on."""
+
+
+class Appended(NamedTuple):
+    """A message of a transaction; without a partition its key decides. A value of None deletes the key."""
+
+    topic: str
+    key: str | None
+    value: bytes | None
+    headers: Mapping[str, str]
+    partition: int | None = None
+
+
+class Transactions:
+    """A producer that commits in transactions. Synchronous: it belongs to one thread.
+
+    It has an identity of its own, so that starting a second process never ends the transactions of the first; who may
+    commit is decided by the consumer group, whose generation goes with the offsets.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, group: str) -> None:
+        self._config = {
+            **config,
+            "transactional.id": f"{group}-{uuid4()}",
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "partitioner": "murmur2_random",
+            "linger.ms": 0,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 1_000_000,
+        }
+        self._producer: Producer | None = None
+
+    def commit(self, messages: Iterable[Appended], offsets: Sequence[TopicPartition], group_metadata: Any) -> None:
+        """Append the messages and commit the offsets, in one transaction.
+
+        Raises `LogUnavailable`. Whether the transaction happened is not known then: read what is committed.
+        """
+        try:
+            producer = self._ready()
+            producer.begin_transaction()
+            for message in messages:
+                _produce(producer, message)
+            producer.send_offsets_to_transaction(list(offsets), group_metadata, TIMEOUT_S)
+            producer.commit_transaction(TIMEOUT_S)
+        except KafkaException as error:
+            self._give_up()
+            raise LogUnavailable(f"Kafka did not take the transaction: {error.args[0].str()}") from error
+        except BufferError as error:
+            self._give_up()
+            raise LogUnavailable("Kafka takes messages more slowly than they are made.") from error
+
+    def close(self) -> None:
+        """Let go of the producer."""
+        self._producer = None
+
+    def _ready(self) -> Producer:
+        if self._producer is None:
+            producer = Producer(self._config)
+            producer.init_transactions(TIMEOUT_S)
+            self._producer = producer
+        return self._producer
+
+    def _give_up(self) -> None:
+        """Abort what is open; where that fails, the next commit begins with a new producer, which aborts it."""
+        if self._producer is None:
+            return
+        try:
+            self._producer.abort_transaction(TIMEOUT_S)
+        except KafkaException as error:
+            log.warning("a transaction was left to the broker to end: %s", error.args[0].str())
+            self._producer = None
+
+
+def _produce(producer: Producer, message: Appended) -> None:
+    partition = -1 if message.partition is None else message.partition  # -1: the key decides
+    headers: Any = list(message.headers.items()) or None
+    while True:
+        try:
+            producer.produce(message.topic, message.value, message.key, partition=partition, headers=headers)
+        except BufferError:
+            if not producer.poll(1.0):
+                raise
+        else:
+            return

@@ -1,0 +1,249 @@
+"""The reading store on InfluxDB and Kafka: readings and figures as points, what is open in the compacted topic.
+
+InfluxDB has no transactions, so what a turn changes is written there first, and counts once the Kafka transaction with
+the state, the messages that follow and the positions in the log has been committed. A turn that ends in between is done
+again by whoever has the partition then: readings land on themselves, and quarter-hours are computed from what was
+committed before, which every version of them says. See the decision record on figures in InfluxDB.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from energy_tracker.eventlog.kafka_flow import FlowCommit, KafkaFlow
+from energy_tracker.services.usage.adapters.flow_state import HomesState, next_epoch
+from energy_tracker.services.usage.adapters.flow_turns import FlowTurn
+from energy_tracker.services.usage.adapters.influx_queries import Identity, InfluxReadings
+from energy_tracker.services.usage.adapters.influx_rows import MEASUREMENTS, read_state
+from energy_tracker.services.usage.adapters.influx_turns import TurnPoints
+from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
+from energy_tracker.services.usage.model.derivation import Checkpoint, Head
+from energy_tracker.services.usage.model.episodes import Episode
+from energy_tracker.services.usage.model.ledger import Holdings
+from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Place, Reading, Stream, stream_of
+from energy_tracker.services.usage.model.rollups import BucketSum
+from energy_tracker.services.usage.ports import (
+    DeviceState,
+    Outgoing,
+    Parked,
+    ReadingCursor,
+    ReadingsRefused,
+    Recorded,
+    Span,
+)
+from energy_tracker.storage.influx import InfluxDatabase
+
+MOST_PARKED: Final = 100_000
+_FIRST_CHECKPOINTS: Final = 4
+_END_MS: Final = 4_102_444_800_000
+
+
+class InfluxReadingStore:
+    """`ReadingStore` for the partitions that the flow gives to this process, and `ReadingQueries` for all homes.
+
+    `partition_of` tells the partition of a home by its user's id.
+    """
+
+    def __init__(
+        self, database: InfluxDatabase, flow: KafkaFlow, ledger: KafkaLedger, partition_of: Callable[[int], int]
+    ) -> None:
+        self._database = database
+        self._readings = InfluxReadings(database)
+        self._flow = flow
+        self._ledger = ledger
+        self._partition_of = partition_of
+        self._number = -1
+        self._state = HomesState()
+
+    @property
+    def number(self) -> int:
+        """The assignment whose state this is."""
+        return self._number
+
+    @property
+    def partitions(self) -> Collection[int]:
+        """The partitions that this process has now."""
+        return self._state.notes.keys()
+
+    async def take_up(self) -> Mapping[Place, int]:
+        """Begin a new epoch in the partitions that this process has now; return up to where they are stored."""
+        assignment = await self._flow.assigned()
+        if assignment.number == self._number:
+            await self._flow.rewind(assignment.number)
+        else:
+            self._state = HomesState.read(assignment.partitions.items())
+            self._number = assignment.number
+        state = self._state
+        notes = {
+            partition: next_epoch(note, state.positions_in(partition), assignment.partitions[partition].ends)
+            for partition, note in state.notes.items()
+        }
+        texts = {partition: note.text() for partition, note in notes.items()}
+        await self._flow.commit(self._number, FlowCommit(notes=texts))
+        state.notes = notes
+        return {Place(topic, partition): offset for (topic, partition), offset in state.positions.items()}
+
+    async def commit(self, recorded: Recorded) -> None:
+        """Write the points, then commit the rest in one transaction. Raises `ReadingsRefused` and `LogUnavailable`."""
+        state = self._state
+        if not state.notes:
+            return  # no home is looked after here, and nothing can have changed
+        state.begin(recorded)
+        points = TurnPoints(state, recorded, self._readings)
+        await points.lay_out()
+        await self._erase(recorded)
+        refused = await self._database.write(points.lines)
+        if refused:
+            raise ReadingsRefused(points.identities_of(refused))
+        turn = FlowTurn(state, recorded, points.sums, self._partition_of)
+        await self._flow.commit(self._number, turn.lay_out())
+        turn.follow()
+
+    async def _erase(self, recorded: Recorded) -> None:
+        for device_id in recorded.erased:
+            await self._database.delete(f'deviceId="{device_id:d}"', from_ms=0, to_ms=_END_MS)
+        for device_id, from_ms, to_ms in recorded.erased_spans:
+            for measurement in MEASUREMENTS:
+                predicate = f'_measurement="{measurement}" AND deviceId="{device_id:d}"'
+                await self._database.delete(predicate, from_ms=from_ms, to_ms=min(to_ms, _END_MS))
+
+    async def holdings(self) -> Holdings:
+        """Return what has become of the readings, as all processes together have committed it."""
+        return await self._ledger.holdings()
+
+    async def bucket_sums(self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int]) -> Sequence[BucketSum]:
+        """Return what lies in the buckets between successive boundaries."""
+        return await self._readings.bucket_sums(device_ids=device_ids, boundaries_ms=boundaries_ms)
+
+    async def readings(
+        self, *, device_ids: Sequence[int], from_ms: int, to_ms: int, after: ReadingCursor | None, limit: int
+    ) -> Sequence[Reading]:
+        """Return raw readings of a stretch of time, in order of (time, device, key), behind the cursor."""
+        return await self._readings.readings(
+            device_ids=device_ids, from_ms=from_ms, to_ms=to_ms, after=after, limit=limit
+        )
+
+    async def device_states(self, device_ids: Collection[int]) -> dict[int, DeviceState]:
+        """Return the states of devices; of one that has readings but no state here, only what its readings say."""
+        states: dict[int, DeviceState] = {}
+        for device_id in device_ids:
+            entry = self._state.device(device_id)
+            if entry is not None:
+                heads = {Stream(device_id, each.direction, each.channel): each.head for each in entry.streams}
+                states[device_id] = DeviceState(entry.rules, heads)
+        without = [device_id for device_id in device_ids if device_id not in states]
+        if without:
+            newest = await self._readings.newest(without)
+            rules = await self._readings.rules_of(newest) if newest else {}
+            for device_id in without:
+                states[device_id] = await self._state_by_readings(newest.get(device_id), rules.get(device_id))
+        return states
+
+    async def _state_by_readings(self, newest: Reading | None, rules: DeviceRules | None) -> DeviceState:
+        if newest is None:
+            return DeviceState(None, {})
+        told = rules or DeviceRules()
+        heads: defaultdict[Stream, set[Kind]] = defaultdict(set)
+        heads[stream_of(newest, told)] = {newest.kind}
+        for (direction, channel), present in (await self._readings.kinds(newest.device_id)).items():
+            heads[Stream(newest.device_id, direction or told.direction, channel)] |= present
+        return DeviceState(
+            rules,
+            {stream: Head(newest.time_ms, newest.key, tuple(sorted(kinds)), None) for stream, kinds in heads.items()},
+            is_whole=False,
+        )
+
+    async def known_devices(self) -> dict[int, DeviceRules]:
+        """Return every device of this process's homes that has figures, with the rules they were derived under."""
+        entries = {device_id: self._state.device(device_id) for device_id in list(self._state.partition_of_device)}
+        return {device_id: entry.rules for device_id, entry in entries.items() if entry is not None}
+
+    async def find(self, identities: Sequence[Identity]) -> dict[Identity, Reading]:
+        """Return the stored readings among (device, time, key)."""
+        return await self._readings.find(identities, counted=self._state.is_counted)
+
+    async def checkpoint(self, stream: Stream, at_ms: int) -> Checkpoint | None:
+        """Return the stream's last checkpoint at or before an instant."""
+        partition = self._state.partition_of_device.get(stream.device_id)
+        limit = _FIRST_CHECKPOINTS
+        while True:
+            versions = await self._readings.checkpoints(stream, at_ms, limit=limit)
+            seen: set[int] = set()
+            for boundary_ms, epoch, text, write in versions:  # newest first: of a boundary, the newest version counts
+                if boundary_ms in seen:
+                    continue
+                seen.add(boundary_ms)
+                if text and (partition is None or self._state.is_committed(partition, epoch, write)):
+                    return Checkpoint(boundary_ms, read_state(text))
+            if len(versions) < limit:
+                return None
+            limit *= 8
+
+    async def device_readings(self, device_id: int, *, after: tuple[int, bytes], limit: int) -> Sequence[Reading]:
+        """Return a page of a device's readings in order, behind (time, key)."""
+        counted = self._state.is_counted
+        return await self._readings.device_readings(device_id, after=after, limit=limit, counted=counted)
+
+    async def kinds(self, device_id: int) -> dict[tuple[Direction | None, str], set[Kind]]:
+        """Return which kinds of readings a device has, by the direction as it was sent and the channel."""
+        return await self._readings.kinds(device_id)
+
+    async def room_for_parked(self) -> int:
+        """Return how many more readings may wait for their devices to be registered."""
+        return max(0, MOST_PARKED - len(self._state.parked))
+
+    async def parked_devices(self) -> Collection[int]:
+        """Return the devices that have parked readings."""
+        return {entry.reading.device_id for entry in self._state.parked.values()}
+
+    async def parked(
+        self, *, device_ids: Collection[int] | None = None, until_ms: int | None = None, limit: int
+    ) -> Sequence[Parked]:
+        """Return parked readings, of some devices or all, parked up to an instant or ever, in the order they came."""
+        wanted = (
+            entry
+            for entry in self._state.parked.values()
+            if (device_ids is None or entry.reading.device_id in device_ids)
+            and (until_ms is None or entry.parked_ms <= until_ms)
+        )
+        return list(islice(wanted, limit))
+
+    async def open_episodes(self) -> Sequence[Episode]:
+        """Return the episodes of this process's homes that have not ended."""
+        return _in_order(episode for _, episode in self._state.episodes.values() if episode.ended_ms is None)
+
+    async def episodes(self, *, user_id: int, from_ms: int, to_ms: int) -> Sequence[Episode]:
+        """Return the episodes of a user that overlap `[from_ms, to_ms)`."""
+        return _in_order(
+            episode
+            for _, episode in self._state.episodes.values()
+            if episode.user_id == user_id
+            and episode.opened_ms < to_ms
+            and (episode.ended_ms is None or episode.ended_ms > from_ms)
+        )
+
+    async def last_reading_ms(self, device_id: int) -> int | None:
+        """Return the time of a device's newest reading."""
+        entry = self._state.device(device_id)
+        if entry is None or not entry.streams:
+            return None
+        return max(stream.head.last_ms for stream in entry.streams)
+
+    async def to_judge(self) -> Sequence[Span]:
+        """Return the spans that wait to be judged again."""
+        return sorted(span for _, span in self._state.to_judge.values())
+
+    async def outgoing(self, *, limit: int) -> Sequence[tuple[int, Outgoing]]:
+        """Return nothing: messages were appended in the transaction of their turn."""
+        del limit
+        return ()
+
+    async def forget_outgoing(self, up_to: int) -> None:
+        """Refuse: there are no messages to forget."""
+        message = f"no message up to {up_to} waits here"
+        raise RuntimeError(message)
+
+
+def _in_order(episodes: Iterable[Episode]) -> list[Episode]:
+    return sorted(episodes, key=lambda episode: (episode.opened_ms, episode.id))

@@ -1,0 +1,217 @@
+"""Readings, quarter-hours and checkpoints as points of InfluxDB.
+
+`energy_usage` is the contract's measurement: tag `deviceId`, field `energyConsumed`. The other kinds lie beside it, in
+the same shape. The time of a reading's point is its instant and, below the millisecond, a part that follows from its
+event id: two readings of one millisecond both stay, and one that comes again lands on itself. (Two different ones of one
+device and one millisecond meet once in a million.)
+
+Quarter-hours and checkpoints are written again and again, and never by two processes at one place: below the
+millisecond, their time has the epoch of who wrote them. The last point of a quarter-hour counts. So a process that was
+stopped, and writes what it had at hand after another took over, changes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from energy_tracker.contracts.topics import ENERGY_USAGE, ENERGY_USAGE_BY_OWNER
+from energy_tracker.kit.ids import derived_event_key, event_id_text, event_key
+from energy_tracker.services.usage.model.fold import State
+from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, LogPosition, Reading, Stream
+from energy_tracker.storage.influx import Series, field_text, split_ns, tag_text, tag_value, time_ns
+
+QUARTER_HOUR: Final = "energy_quarter_hour"
+CHECKPOINT: Final = "energy_checkpoint"
+DEVICE: Final = "energy_device"
+PARKED: Final = "parked"
+"""The topic, so to say, of a reading that waited for its device: its offset is its number among those."""
+
+_VALUE: Final[Mapping[str, tuple[str, Kind]]] = {
+    "energy_usage": ("energyConsumed", "interval"),
+    "energy_export": ("energyConsumed", "interval"),
+    "energy_register": ("registerKwh", "register"),
+    "energy_power": ("powerW", "power"),
+}
+MEASUREMENTS: Final = tuple(_VALUE)
+READINGS: Final = ", ".join(MEASUREMENTS)
+READING_FIELDS: Final = "energyConsumed, registerKwh, powerW, source, eventId, since, direction, channel"
+EXPORT: Final = "energy_export"
+"""Intervals that say that they are export; they have the field of the others, and are no use of energy."""
+_MEASUREMENT: Final[Mapping[Kind, str]] = {
+    "interval": "energy_usage",
+    "register": "energy_register",
+    "power": "energy_power",
+}
+_TOPICS: Final = (ENERGY_USAGE, ENERGY_USAGE_BY_OWNER, PARKED)
+_TOPIC_NUMBER: Final = {topic: number for number, topic in enumerate(_TOPICS)}
+_PART_NS: Final = 1_000_000
+_DIRECTIONS: Final[Mapping[str, Direction]] = {"import": "import", "export": "export"}
+
+_state: msgspec.json.Decoder[State | None] = msgspec.json.Decoder(State | None)
+_rules = msgspec.json.Decoder(DeviceRules)
+
+
+class Sums(NamedTuple):
+    """What a quarter-hour holds: mJ, mJ of it estimated, ms covered."""
+
+    energy_mj: int
+    estimated_mj: int
+    covered_ms: int
+
+
+NOTHING: Final = Sums(0, 0, 0)
+
+
+class QuarterRow(NamedTuple):
+    """One version of a quarter-hour: the epoch and number of the write, and what was committed before it."""
+
+    start_ms: int
+    epoch: int
+    write: int
+    sums: Sums
+    before: Sums
+
+
+def reading_line(reading: Reading) -> str:
+    """Return the point of a reading."""
+    kind = reading.kind
+    measurement = EXPORT if kind == "interval" and reading.direction == "export" else _MEASUREMENT[kind]
+    topic, partition, offset = reading.source or LogPosition(ENERGY_USAGE, 0, 0)
+    more = ""
+    if reading.since_ms is not None:
+        more = f",since={reading.since_ms}i"
+    if reading.direction is not None:
+        more += f',direction="{reading.direction}"'
+    if reading.channel:
+        more += f",channel={field_text(reading.channel)}"
+    if reading.key != _derived_key(reading):
+        more += f",eventId={field_text(event_id_text(reading.key))}"
+    return (
+        f"{measurement},deviceId={reading.device_id} {_VALUE[measurement][0]}={reading.amount!r},"
+        f'source="{_TOPIC_NUMBER[topic]}.{partition}.{offset}.{reading.received_ms}"{more} '
+        f"{reading.time_ms}{crc32(reading.key) % _PART_NS:06d}"
+    )
+
+
+def read_readings(series: Series) -> list[Reading]:
+    """Return the readings of a series with the columns `READING_FIELDS` and the tag `deviceId`.
+
+    Points that others wrote have no `source`: their identity follows from their content.
+    """
+    value_name, kind = _VALUE[series.name]
+    column = {name: place for place, name in enumerate(series.columns)}
+    value_at = column[value_name]
+    device_id = int(series.tags["deviceId"])
+    rest = [column[name] for name in ("source", "eventId", "since", "direction", "channel")]
+    return [
+        _reading(device_id, row[0], kind, row[value_at], [row[place] for place in rest])
+        for row in series.values
+        if row[value_at] is not None
+    ]
+
+
+def _reading(device_id: int, point_ns: int, kind: Kind, amount: float, rest: list[Any]) -> Reading:
+    source, event_id, since_ms, direction, channel = rest
+    time_ms, _ = split_ns(point_ns)
+    position, received_ms = _source(source) if source else (None, time_ms)
+    reading = Reading(
+        device_id, time_ms, b"", kind, float(amount), direction, since_ms, received_ms, channel or "", position
+    )
+    key = event_key(event_id) if event_id else _derived_key(reading)
+    return msgspec.structs.replace(reading, key=key)
+
+
+def _source(text: str) -> tuple[LogPosition, int]:
+    topic, partition, offset, received_ms = text.split(".")
+    return LogPosition(_TOPICS[int(topic)], int(partition), int(offset)), int(received_ms)
+
+
+def _derived_key(reading: Reading) -> bytes:
+    since_us = None if reading.since_ms is None else reading.since_ms * 1_000
+    return derived_event_key(
+        reading.device_id,
+        reading.time_ms * 1_000,
+        reading.kind,
+        reading.direction or "import",
+        reading.amount,
+        since_us,
+        reading.channel or None,
+    )
+
+
+def kind_of_measurement(measurement: str) -> Kind:
+    """Return the kind of the readings in a measurement."""
+    return _VALUE[measurement][1]
+
+
+def stream_tags(stream: Stream) -> str:
+    """Return a stream as tags of line protocol."""
+    tags = f"deviceId={stream.device_id},direction={stream.direction}"
+    return f"{tags},channel={tag_text(stream.channel)}" if stream.channel else tags
+
+
+def stream_condition(stream: Stream) -> str:
+    """Return the condition of a query for a stream."""
+    channel = tag_text(stream.channel)
+    return f"deviceId = '{stream.device_id}' AND direction = '{stream.direction}' AND channel = '{channel}'"
+
+
+def stream_of_tags(tags: Mapping[str, str]) -> Stream:
+    """Return the stream that a series grouped by its tags is of."""
+    return Stream(int(tags["deviceId"]), _DIRECTIONS[tags["direction"]], tag_value(tags.get("channel", "")))
+
+
+def quarter_line(tags: str, row: QuarterRow) -> str:
+    """Return the point of a version of a quarter-hour."""
+    energy_mj, estimated_mj, covered_ms = row.sums
+    before = ".".join(map(str, row.before))
+    return (
+        f"{QUARTER_HOUR},{tags} energyMj={energy_mj}i,estimatedMj={estimated_mj}i,coveredMs={covered_ms}i,"
+        f'source="{row.write}.{before}" {time_ns(row.start_ms, row.epoch)}'
+    )
+
+
+def read_quarter(row: list[Any]) -> QuarterRow:
+    """Return the version that a row of (time, energyMj, estimatedMj, coveredMs, source) is."""
+    start_ms, epoch = split_version(row[0])
+    write, energy_mj, estimated_mj, covered_ms = map(int, row[4].split("."))
+    return QuarterRow(start_ms, epoch, write, Sums(row[1], row[2], row[3]), Sums(energy_mj, estimated_mj, covered_ms))
+
+
+def split_version(point_ns: int) -> tuple[int, int]:
+    """Return the instant, a multiple of a quarter-hour in ms, and the epoch that a point's time is made of."""
+    time_ms = point_ns // _QUARTER_NS * _QUARTER_MS
+    return time_ms, point_ns - time_ns(time_ms)
+
+
+_QUARTER_MS: Final = 900_000
+_QUARTER_NS: Final = time_ns(_QUARTER_MS)
+
+
+def checkpoint_line(tags: str, boundary_ms: int, state: State | None, *, epoch: int, write: int) -> str:
+    """Return the point of a checkpoint."""
+    text = field_text(msgspec.json.encode(state).decode())
+    return f"{CHECKPOINT},{tags} state={text},write={write}i {time_ns(boundary_ms, epoch)}"
+
+
+def no_checkpoint_line(tags: str, boundary_ms: int, *, epoch: int, write: int) -> str:
+    """Return the point that says that there is no checkpoint any more."""
+    return f'{CHECKPOINT},{tags} state="",write={write}i {time_ns(boundary_ms, epoch)}'
+
+
+def read_state(text: str) -> State | None:
+    """Return the state of a checkpoint's point."""
+    return _state.decode(text)
+
+
+def rules_line(device_id: int, rules: DeviceRules, *, epoch: int) -> str:
+    """Return the point that tells under which rules a device is derived."""
+    text = field_text(msgspec.json.encode(rules).decode())
+    return f"{DEVICE},deviceId={device_id} rules={text} {time_ns(0, epoch)}"
+
+
+def read_rules(text: str) -> DeviceRules:
+    """Return the rules of a device's point."""
+    return _rules.decode(text)

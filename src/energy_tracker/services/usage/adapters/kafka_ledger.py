@@ -1,0 +1,170 @@
+"""The ledger on Kafka, counted from what the log holds.
+
+What was consumed, and what has become of it, stands in the notes that are committed with the group's positions: one
+request reads all of them as they were at one moment. What lies behind those positions is counted by reading it.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from energy_tracker.contracts.topics import ENERGY_USAGE, ENERGY_USAGE_BY_OWNER, USAGE_GROUP
+from energy_tracker.eventlog.dead_letter import is_replayed
+from energy_tracker.eventlog.kafka_client import KafkaOptions
+from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
+from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
+from energy_tracker.eventlog.port import LogUnavailable, Record
+from energy_tracker.services.usage.adapters.flow_state import Note, read_note
+from energy_tracker.services.usage.adapters.flow_turns import written_by
+from energy_tracker.services.usage.model.ledger import Holdings, Intake
+from energy_tracker.services.usage.model.readings import Place
+
+T = TypeVar("T")
+_TOPICS: Final = (ENERGY_USAGE, ENERGY_USAGE_BY_OWNER)
+_ANSWER_S: Final = 10.0
+_LONGEST_COUNT_S: Final = 60.0
+_AT_ONCE: Final = 5_000
+
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class TurnedAway(Protocol):
+    """What all ingestion-services together have not appended."""
+
+    async def totals(self) -> tuple[int, int]:
+        """Return how many readings were duplicates at the door, and how many were rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaHoldings(Holdings):
+    """Holdings with the number of the last write that they know of each partition."""
+
+    writes: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass
+class KafkaLedger:
+    """`IntakeLedger`, and the holdings of all usage-services. Every call raises `LogUnavailable`."""
+
+    options: KafkaOptions
+    partitions: int
+    turned_away: TurnedAway
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _consumer: Consumer | None = None
+
+    async def holdings(self) -> Holdings:
+        """Return what has become of the readings up to the positions that are committed."""
+        positions, notes = await self._ask(self._committed)
+        tallies = [note.tally for note in notes.values()]
+        return KafkaHoldings(
+            positions,
+            stored=sum(tally.stored for tally in tallies),
+            dead_lettered=sum(tally.dead for tally in tallies),
+            repeated=sum(tally.repeated for tally in tallies),
+            parked=sum(tally.parked for tally in tallies),
+            consumed=sum(tally.consumed for tally in tallies),
+            writes={partition: note.write for partition, note in notes.items()},
+        )
+
+    async def intake(self, *, beyond: Holdings) -> Intake:
+        """Return what the log holds: what was consumed, and what waits behind the positions of these holdings."""
+        writes = beyond.writes if isinstance(beyond, KafkaHoldings) else {}
+        waiting = await self._ask(lambda consumer: self._count_waiting(consumer, beyond.positions, writes))
+        duplicate, rejected = await self.turned_away.totals()
+        accepted = beyond.consumed + waiting[ENERGY_USAGE]
+        return Intake(accepted + duplicate + rejected, accepted, duplicate, rejected, queued=sum(waiting.values()))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        with self._lock:
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
+
+    async def _ask(self, question: Callable[[Consumer], T]) -> T:
+        def ask() -> T:
+            with self._lock:
+                if self._consumer is None:
+                    group = self.options.group(USAGE_GROUP)  # it never joins the group, and only reads its positions
+                    self._consumer = Consumer({**self.options.client_config(), **CONSUMER_CONFIG, "group.id": group})
+                return question(self._consumer)
+
+        try:
+            return await asyncio.to_thread(ask)
+        except KafkaException as error:
+            raise LogUnavailable(f"Kafka could not be asked about the ledger: {error.args[0].str()}") from error
+
+    def _committed(self, consumer: Consumer) -> tuple[dict[Place, int], dict[int, Note]]:
+        places = [
+            TopicPartition(self.options.topic(topic), partition)
+            for topic in _TOPICS
+            for partition in range(self.partitions)
+        ]
+        prefix = len(self.options.topic_prefix)
+        positions: dict[Place, int] = {}
+        notes: dict[int, Note] = {}
+        for place in consumer.committed(places, _ANSWER_S):
+            topic = place.topic[prefix:]
+            positions[Place(topic, place.partition)] = max(place.offset, 0) - 1
+            if topic == ENERGY_USAGE and place.metadata:
+                notes[place.partition] = read_note(place.metadata)
+        return positions, notes
+
+    def _count_waiting(
+        self, consumer: Consumer, positions: Mapping[Place, int], writes: Mapping[int, int]
+    ) -> dict[str, int]:
+        """Return how many readings lie behind the positions, by topic."""
+        waiting = dict.fromkeys(_TOPICS, 0)
+        ends: dict[tuple[str, int], int] = {}
+        for place, position in positions.items():
+            low, high = consumer.get_watermark_offsets(self._broker_place(place), _ANSWER_S)
+            if high > max(position + 1, low):
+                ends[self.options.topic(place.topic), place.partition] = high
+        consumer.assign([self._broker_place(place, at) for place, at in positions.items() if self._key(place) in ends])
+        deadline = time.monotonic() + _LONGEST_COUNT_S
+        prefix = len(self.options.topic_prefix)
+        while ends:
+            if time.monotonic() > deadline:
+                raise LogUnavailable("More waits in the log than can be counted in a minute.")
+            for message in consumer.consume(_AT_ONCE, 0.2):
+                key = (message.topic() or "", message.partition() or 0)
+                offset, error = message.offset() or 0, message.error()
+                if error is not None and error.code() != END_OF_PARTITION:
+                    raise KafkaException(error)
+                if error is None and offset < ends.get(key, 0):
+                    topic = key[0][prefix:]
+                    waiting[topic] += _waiting_in(record_of(message, topic), writes)
+                if offset + (error is None) >= ends.get(key, offset):
+                    ends.pop(key, None)
+        consumer.unassign()
+        return waiting
+
+    def _key(self, place: Place) -> tuple[str, int]:
+        return self.options.topic(place.topic), place.partition
+
+    def _broker_place(self, place: Place, position: int | None = None) -> TopicPartition:
+        if position is None:
+            return TopicPartition(self.options.topic(place.topic), place.partition)
+        return TopicPartition(self.options.topic(place.topic), place.partition, position + 1)
+
+
+def _waiting_in(record: Record, writes: Mapping[int, int]) -> int:
+    """Return how many readings, or parts that are none, a record adds to what waits."""
+    if is_replayed(record):
+        return 0  # it is counted as a dead letter until its consumer has taken it
+    written = written_by(record)
+    if written is not None and written[1] > writes.get(written[0], 0):
+        return 0  # it was appended after the snapshot, in which its readings wait elsewhere
+    value = record.value
+    if not value.lstrip().startswith(b"["):
+        return 1
+    try:
+        return len(_parts.decode(value))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 1

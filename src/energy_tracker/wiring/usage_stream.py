@@ -1,0 +1,57 @@
+"""What usage-service works on in a process of its own: the log in Kafka, the readings in InfluxDB."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+
+from energy_tracker.contracts import topics
+from energy_tracker.eventlog.kafka import KafkaEventLog
+from energy_tracker.eventlog.kafka_client import KafkaOptions
+from energy_tracker.eventlog.kafka_flow import FlowOptions, KafkaFlow
+from energy_tracker.eventlog.kafka_intake import KafkaIntakeCounts
+from energy_tracker.kit.clock import Clock
+from energy_tracker.services.usage.adapters.influx import InfluxReadingStore
+from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
+from energy_tracker.services.usage.adapters.kafka_stream import KafkaHomes, KafkaStream
+from energy_tracker.storage.influx import InfluxDatabase, InfluxOptions
+from energy_tracker.wiring.usage import UsageBackends
+
+
+@asynccontextmanager
+async def kafka_and_influx(
+    *, kafka: KafkaOptions, influx: InfluxOptions, partitions: int, clock: Clock
+) -> AsyncIterator[UsageBackends]:
+    """Give the backends of one of any number of usage-services; the topics, of so many partitions, are there.
+
+    Raises `InfluxUnavailable` where the bucket cannot be made ready.
+    """
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        database = InfluxDatabase(influx, http)
+        await database.prepare()
+        log = await stack.enter_async_context(KafkaEventLog.open(options=kafka, clock=clock))
+        flow = await stack.enter_async_context(
+            KafkaFlow.open(
+                FlowOptions(
+                    kafka=kafka,
+                    group=topics.USAGE_GROUP,
+                    topics=(topics.ENERGY_USAGE, topics.ENERGY_USAGE_BY_OWNER),
+                    state_topic=topics.ENERGY_USAGE_STATE,
+                )
+            )
+        )
+        turned_away = await stack.enter_async_context(KafkaIntakeCounts.open(kafka))
+        ledger = KafkaLedger(kafka, partitions, turned_away)
+        stack.callback(ledger.close)
+        homes = KafkaHomes(partitions)
+        store = InfluxReadingStore(database, flow, ledger, homes.partition_of)
+        homes.follow(store)
+        yield UsageBackends(
+            log=log,
+            stream=KafkaStream(flow, store),
+            store=store,
+            intake=ledger,
+            homes=homes,
+            checks={"log": flow.health, "readings": database.health},
+        )
