@@ -1,20 +1,25 @@
-"""The embedded door says what a door that remembers everything says, whatever was stored, forgotten or restarted."""
+"""What every door says within a process; and the embedded one whatever was stored, forgotten or restarted."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.ingestion import NOW_MS, FixedClock, Ingestion, prepare
+from tests.support.kafka import kafka_log
 
 from energy_tracker.contracts.ingestion import ReadingBody
-from energy_tracker.contracts.topics import ENERGY_USAGE, USAGE_GROUP
+from energy_tracker.contracts.readings import ReadingMessage
+from energy_tracker.contracts.topics import ENERGY_INTAKE, ENERGY_USAGE, USAGE_GROUP
 from energy_tracker.eventlog.memory import MemoryEventLog
+from energy_tracker.eventlog.port import BEFORE_ALL, EventLog
 from energy_tracker.eventlog.sqlite import SqliteEventLog
 from energy_tracker.kit.ids import event_key
+from energy_tracker.services.ingestion.adapters.kafka import KafkaDoor
 from energy_tracker.services.ingestion.adapters.memory import MemoryDoor, MemoryKnownReadings
 from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
 from energy_tracker.services.ingestion.model.admission import Verdict
@@ -37,8 +42,75 @@ def candidate(device_id: int, minute: int, amount: int, event_id: str | None) ->
 CANDIDATES = st.builds(
     candidate, st.integers(1, 2), st.integers(0, 6), st.integers(0, 1), st.sampled_from([None, None, "a", "b"])
 )
+OWNERS = {1: 7}
 CALLS = st.tuples(st.lists(CANDIDATES, max_size=6), st.integers(0, 2))
 STEPS = st.lists(st.one_of(CALLS, st.sampled_from(["store", "restart"])), max_size=14)
+
+
+@asynccontextmanager
+async def some_door(kind: str, folder: Path) -> AsyncIterator[tuple[EmbeddedDoor | KafkaDoor, EventLog]]:
+    """Give a door and the log that it appends to, both without content."""
+    memory = MemoryEventLog(clock=FixedClock())
+    match kind:
+        case "embedded":
+            async with embedded(folder, MemoryKnownReadings()) as (door, log):
+                yield door, log
+        case "kafka on a log in memory":
+            yield KafkaDoor(memory, owner_of=OWNERS.get), memory
+        case _:
+            async with kafka_log({ENERGY_USAGE: 1, ENERGY_INTAKE: 1}) as kafka:
+                yield KafkaDoor(kafka, owner_of=OWNERS.get), kafka
+
+
+async def readings_in(log: EventLog) -> list[tuple[int, str | None]]:
+    """Return device and event id of every reading in the stream; each record says how many it packs."""
+    found: list[tuple[int, str | None]] = []
+    after = BEFORE_ALL
+    while records := await log.read(ENERGY_USAGE, after=after):
+        for record in records:
+            packed = msgspec.json.decode(record.value, type=list[ReadingMessage] | ReadingMessage)
+            readings = packed if isinstance(packed, list) else [packed]
+            assert record.readings == len(readings)
+            found += [(reading.device_id, reading.event_id) for reading in readings]
+        after = records[-1].offset
+    return found
+
+
+async def check_calls(kind: str, folder: Path, calls: list[tuple[list[Candidate], int]]) -> None:
+    """Check that a door says of calls what a door that remembers everything says, and appends what it says it does."""
+    model = MemoryDoor(MemoryEventLog(clock=FixedClock()))
+    accepted: list[tuple[int, str | None]] = []
+    async with some_door(kind, folder) as (door, log):
+        for candidates, rejected in calls:
+            verdicts = await door.admit(candidates, rejected=rejected)
+            assert verdicts == await model.admit(candidates, rejected=rejected)
+            accepted += [
+                (candidate.device_id, candidate.event_id)
+                for candidate, verdict in zip(candidates, verdicts, strict=True)
+                if verdict is Verdict.ACCEPTED
+            ]
+        assert sorted(await readings_in(log)) == sorted(accepted)
+        totals, expected = door.totals, await model.ledger(after=BEFORE_ALL)
+        assert (totals.received, totals.accepted) == (expected.received, expected.accepted)
+        assert (totals.duplicate, totals.rejected) == (expected.duplicate, expected.rejected)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "kafka on a log in memory"])
+@settings(max_examples=25)
+@given(st.lists(CALLS, max_size=8))
+async def test_a_door_knows_what_it_has_acknowledged(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, calls: list[tuple[list[Candidate], int]]
+) -> None:
+    await check_calls(kind, tmp_path_factory.mktemp("door"), calls)
+
+
+@pytest.mark.servers("ENERGY_TEST_KAFKA")
+@settings(max_examples=5)
+@given(st.lists(CALLS, min_size=4, max_size=8))
+async def test_the_door_to_kafka_knows_what_it_has_acknowledged(
+    tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[list[Candidate], int]]
+) -> None:
+    await check_calls("kafka", tmp_path_factory.mktemp("door"), calls)
 
 
 @asynccontextmanager
@@ -65,7 +137,9 @@ async def store_everything(log: SqliteEventLog, known: MemoryKnownReadings) -> N
 
 @settings(max_examples=40)
 @given(STEPS)
-async def test_a_door_remembers(tmp_path_factory: pytest.TempPathFactory, steps: list[object]) -> None:
+async def test_the_embedded_door_remembers_everything(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[object]
+) -> None:
     folder = tmp_path_factory.mktemp("door")
     known = MemoryKnownReadings()
     model = MemoryDoor(MemoryEventLog(clock=FixedClock()))

@@ -10,17 +10,27 @@ from energy_tracker.services.ingestion.model.readings import Candidate
 
 
 class Door(Protocol):
-    """Decides, once and durably, what becomes of readings: it writes the stream and the ledger in one transaction."""
+    """Decides what becomes of readings, durably.
+
+    Every door is exact within a call, and takes a reading whose repeats it has acknowledged for what it is as long as
+    it remembers. The embedded door remembers everything, and writes the stream and the ledger in one transaction. With
+    Kafka there may be many doors, each with a memory that is bounded and ends with its process: there `ACCEPTED` and
+    `DUPLICATE` are best effort, and usage-service, which knows all readings, tells repeats and conflicts for good.
+    """
 
     async def admit(self, candidates: Sequence[Candidate], *, rejected: int = 0) -> Sequence[Verdict]:
-        """Return one verdict per candidate once those accepted are durable in the stream.
+        """Return one verdict per candidate once those accepted are durable in the stream, and the others counted.
 
         `rejected` readings came with them and were refused before; the ledger counts them. Raises `Overloaded`,
-        `TemporarilyUnavailable` and `StorageFull`: nothing of the call counts then.
+        `TemporarilyUnavailable` and `StorageFull`: nothing of the call counts then. With Kafka some of it may be in
+        the stream all the same; its sender sends all of it again, and what comes twice counts once.
         """
 
     async def ledger(self, *, after: int) -> IngestionLedger:
-        """Return the ledger in one snapshot; queued are the readings of `energy-usage` above the offset `after`."""
+        """Return the ledger in one snapshot; queued are the readings of `energy-usage` above the offset `after`.
+
+        Raises `LedgerIsElsewhere` with Kafka: usage-service counts what the log holds.
+        """
 
 
 class KnownReadings(Protocol):
