@@ -71,9 +71,13 @@ async def test_a_real_model_answers_in_the_form_it_was_asked_for_in_a_context_th
                 tips = await adviser.propose(question())
         except AnswerRejected:
             tips = ()  # it rambled to the limit; that it answered at all is what counts here
-        loaded = (await adviser.http.get(f"{adviser.base_url}/api/ps")).json()["models"]
+        known, loaded = [
+            (await adviser.http.get(f"{adviser.base_url}/api/{call}")).json()["models"] for call in ("tags", "ps")
+        ]
     assert all(tip.facts for tip in tips)
-    lengths = {each["context_length"] for each in loaded if each["name"].partition(":")[0] == adviser.model}
+    # What is loaded may go by the name of a copy of the same model.
+    mine = {each["digest"] for each in known if adviser.model in {each["name"], each["name"].partition(":")[0]}}
+    lengths = {each["context_length"] for each in loaded if each["digest"] in mine}
     assert lengths == {CONTEXT_TOKENS}
 
 
@@ -97,7 +101,8 @@ async def test_the_deadline_holds_and_the_server_is_free_again_after_it():
         assert counsel.adviser == "rules"
         assert_only_facts(counsel, asked.table)
         assert desk.details()["lastError"] == "the model took longer than 0.5 s"
-        body = {"model": adviser.model, "prompt": "Hello", "stream": False, "options": {"num_predict": 1}}
+        options = {"num_predict": 1, "num_ctx": CONTEXT_TOKENS}
+        body = {"model": adviser.model, "prompt": "Hello", "stream": False, "options": options}
         answer = await adviser.http.post(f"{adviser.base_url}/api/generate", json=body, timeout=PATIENCE_S)
         assert answer.status_code == 200
 
