@@ -9,7 +9,9 @@ FORBIDDEN = {
     "the host of a package registry": re.compile(
         "|".join(["pypi" + r"\.org", "python" + r"hosted\.org", "registry" + r"\.npmjs", "proxy" + r"\.golang"])
     ),
-    "a path of one machine": re.compile("|".join(["/wor" + r"k/", "/ro" + r"ot/", r"/home/(?!ada\b)[a-z]+/"])),
+    "a path of one machine": re.compile(
+        "|".join(["/wor" + r"k/", "/ro" + r"ot/(?!\.ollama\b)", r"/home/(?!ada\b)[a-z]+/"])
+    ),
     "an index in a lock file": re.compile("--" + r"(?:extra-)?index-url\s"),
     "a mark of a conflict": re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE),
 }
