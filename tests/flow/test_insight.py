@@ -172,6 +172,17 @@ async def test_health_is_up_without_a_model_and_names_the_adviser():
         assert answer["components"]["adviser"]["details"] == {"adviser": name}
 
 
+async def test_health_stays_up_and_tells_what_is_wrong_with_the_model():
+    missing = ollama.fails(404, b'{"error":"model \'deepseek-r1\' not found"}')
+    async with ollama.FakeOllama([missing]) as model, running(ollama_base_url=model.url) as service:
+        assert (await service.get("overview/1"))["adviser"] == "rules"
+        answer = (await service.http.get("/actuator/health")).json()
+    assert answer["status"] == "UP"
+    details = answer["components"]["adviser"]["details"]
+    assert details["answering"] == "rules"
+    assert details["lastError"].endswith("answered 404: model 'deepseek-r1' not found")
+
+
 GOOD = {"action": "inform", "text": "In the last {F2} your home drew {F1}, and that is all I can say.", "facts": ["F1"]}
 LIE = {**GOOD, "text": "You will save 900 % in the last {F2}, your home drew {F1}."}
 

@@ -44,7 +44,7 @@ async def insight_service(
         stack.push_async_callback(desk.aclose)
 
         async def advising() -> PartHealth:
-            return PartHealth("UP", {"adviser": desk.adviser_name})
+            return PartHealth("UP", desk.details())
 
         app = create_app(
             "insight",
