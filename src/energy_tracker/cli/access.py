@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -10,6 +11,7 @@ from energy_tracker.cli.instance import running_instance
 from energy_tracker.clients import alert, device, insight, usage, user
 from energy_tracker.clients.http import ServiceCalls
 from energy_tracker.kit.clock import Clock, SystemClock
+from energy_tracker.kit.problems import Problem
 from energy_tracker.settings import Settings
 
 SERVICES = ("user", "device", "ingestion", "usage", "alert", "insight")
@@ -50,6 +52,24 @@ def clients_over(http: httpx.AsyncClient, urls: Mapping[str, str], clock: Clock,
         clock=clock,
         in_process=in_process,
     )
+
+
+class OnlyOnTheDataFolder(Problem):
+    """The command works on the files of a data folder, and services elsewhere were named."""
+
+    status = 409
+    title = "This is done on a data folder"
+
+
+def on_a_folder(settings: Settings) -> Path:
+    """Return the data folder. Raises `OnlyOnTheDataFolder` where services that run elsewhere are meant."""
+    if settings.services_at is not None:
+        message = (
+            "Services in processes of their own keep their data in databases; back those up, or leave out --at and "
+            "ENERGY_TRACKER_SERVICES_AT to work on the data folder."
+        )
+        raise OnlyOnTheDataFolder(message)
+    return settings.home
 
 
 def running_urls(settings: Settings) -> Mapping[str, str] | None:

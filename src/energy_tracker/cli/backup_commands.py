@@ -28,10 +28,11 @@ def backup(
     async def command(settings: "Settings", output: Output) -> None:
         import msgspec
 
+        from energy_tracker.cli.access import on_a_folder
         from energy_tracker.cli.backup import back_up
         from energy_tracker.kit.clock import SystemClock
 
-        path, manifest = back_up(settings.home, target, now=SystemClock().now())
+        path, manifest = back_up(on_a_folder(settings), target, now=SystemClock().now())
         output.document({"backup": str(path), **msgspec.to_builtins(manifest)})
         output.table(("file", ">bytes", "sha256"), [(f.name, f"{f.size:,}", f.sha256) for f in manifest.files])
         output.line(f"Backed up to {path}")
@@ -50,9 +51,10 @@ def restore(
     async def command(settings: "Settings", output: Output) -> None:
         import msgspec
 
+        from energy_tracker.cli.access import on_a_folder
         from energy_tracker.cli.backup import restore as restore_backup
 
-        manifest = restore_backup(source, settings.home, replace=replace)
+        manifest = restore_backup(source, on_a_folder(settings), replace=replace)
         output.document({"home": str(settings.home), **msgspec.to_builtins(manifest)})
         output.line(f"Restored the backup of {manifest.created_at} to {settings.home}")
 

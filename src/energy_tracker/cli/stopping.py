@@ -12,7 +12,8 @@ from typing import Any
 def log_to_stderr(level: str) -> None:
     """Write the log to standard error, from a level such as `INFO` on."""
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def stop_on_signals() -> asyncio.Event:

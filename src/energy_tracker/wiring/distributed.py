@@ -9,7 +9,6 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from energy_tracker.clients.directory import Directory
-from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.wiring import options
 from energy_tracker.wiring.process import Process
 
@@ -66,12 +65,23 @@ async def ingestion_alone(process: Process) -> ASGIApp:
 
 async def usage_alone(process: Process) -> ASGIApp:
     """Start usage-service: it needs the log and the readings, and follows user-service and device-service."""
-    # SEAM: `wiring.usage_stream.usage_backends(settings, clock, directory)` gives the log, the store and the intake
-    # that `usage_service` takes here.
+    from energy_tracker.wiring.usage import usage_service
+    from energy_tracker.wiring.usage_stream import kafka_and_influx
+
     peers = process.peers(await process.http())
     directory = Directory(users=peers.users, devices=peers.devices, clock=process.clock)
+    kafka, influx = await process.broker(), options.influx(process.settings)
+    partitions = await process.partitions(kafka)
+    with process.startup.part("readings"):
+        backends = await process.stack.enter_async_context(
+            kafka_and_influx(kafka=kafka, influx=influx, partitions=partitions, clock=process.clock)
+        )
+    service = usage_service(
+        backends=backends, directory=directory, clock=process.clock, options=options.usage(process.settings)
+    )
+    app = await process.stack.enter_async_context(service)
     process.follow(directory)
-    raise TemporarilyUnavailable("usage-service cannot run in a process of its own yet.")
+    return app
 
 
 async def alert_alone(process: Process) -> ASGIApp:

@@ -49,6 +49,4 @@ def uses_log(service: str) -> bool:
 
 def uses_folder(service: str, settings: Settings) -> bool:
     """Return whether a service, in a process of its own, keeps files in the data folder."""
-    if uses_database(service):
-        return settings.datasource.kind == "sqlite"
-    return service == "usage" and settings.readings.kind == "sqlite"
+    return uses_database(service) and settings.datasource.kind == "sqlite"

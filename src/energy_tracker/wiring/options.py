@@ -129,11 +129,12 @@ def kafka(settings: Settings, *, client_id: str) -> "KafkaOptions":
     )
 
 
-def influx(settings: Settings) -> "InfluxOptions | None":
-    """Return where the bucket of the readings is; None where they are in a file."""
+def influx(settings: Settings) -> "InfluxOptions":
+    """Return where the bucket of the readings is. Raises `InvalidConfiguration` where none is named."""
     readings = settings.readings
     if not isinstance(readings, InfluxReadings):
-        return None
+        message = "is needed by usage-service in a process of its own, which keeps its readings in InfluxDB"
+        raise InvalidConfiguration((WrongVariable("INFLUX_URL", message),))
     from energy_tracker.storage.influx import InfluxOptions
 
     return InfluxOptions(

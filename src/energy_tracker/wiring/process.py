@@ -113,3 +113,11 @@ class Process:
         with self.startup.part("log"):
             await ensure_topics(kafka, timeout_s=BROKER_PATIENCE_S)
         return kafka
+
+    async def partitions(self, kafka: "KafkaOptions") -> int:
+        """Return how many partitions the readings are in: as many as when their topic was made."""
+        from energy_tracker.contracts.topics import ENERGY_USAGE
+        from energy_tracker.eventlog.kafka_client import partitions
+
+        with self.startup.part("log"):
+            return await partitions(kafka, ENERGY_USAGE)

@@ -39,10 +39,7 @@ async def serving_alone(service: str, *, settings: Settings, clock: Clock) -> As
     Databases, brokers and other services need not be there yet. Raises `InvalidConfiguration`, `PortTaken`,
     `AddressUnusable` and, where the service keeps files, `FolderInUse` and `FolderUnusable`.
     """
-    if uses_database(service):
-        options.database_url(settings)
-    if uses_log(service):
-        options.kafka(settings, client_id=service)
+    _check(service, settings)
     async with AsyncExitStack() as stack:
         sockets = open_sockets(settings, (service,))
         listening = sockets[service]
@@ -70,6 +67,16 @@ async def serving_alone(service: str, *, settings: Settings, clock: Clock) -> As
         only_this_machine = not settings.network.allow_unauthenticated_network
         await stack.enter_async_context(answering({service: startup}, sockets, only_this_machine=only_this_machine))
         yield RunningAlone(url_of(listening), work)
+
+
+def _check(service: str, settings: Settings) -> None:
+    """Raise `InvalidConfiguration` where a service cannot do with the settings, before anything is opened."""
+    if uses_database(service):
+        options.database_url(settings)
+    if uses_log(service):
+        options.kafka(settings, client_id=service)
+    if service == "usage":
+        options.influx(settings)
 
 
 async def _end(work: asyncio.Task[None]) -> None:

@@ -108,6 +108,8 @@ class Startup:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, Problem):
-        return error.detail or error.title
-    return str(error) or type(error).__name__
+    """Return what is wrong, with what the driver said of it where the problem does not say that itself."""
+    sentence = error.detail if isinstance(error, Problem) else str(error)
+    driver = getattr(error.__cause__, "orig", None)
+    said = str(driver.args[-1]) if driver is not None and driver.args else ""
+    return f"{sentence} ({said})" if said not in sentence else sentence or type(error).__name__
