@@ -40,18 +40,23 @@ async def device_alone(process: Process) -> ASGIApp:
 
 async def ingestion_alone(process: Process) -> ASGIApp:
     """Start ingestion-service: it needs the log, and follows device-service."""
+    from energy_tracker.services.ingestion.adapters.kafka import KafkaDoor
     from energy_tracker.services.ingestion.adapters.registry import RegistryRefusals
     from energy_tracker.wiring.ingestion import ingestion_service
     from energy_tracker.wiring.simulation import simulated_meters
 
     http = await process.http()
-    peers = process.peers(http)
-    directory = Directory(devices=peers.devices, clock=process.clock)
+    directory = Directory(devices=process.peers(http).devices, clock=process.clock)
     simulation = simulated_meters(process.settings, process.clock, http, directory, process.own_url)
-    door, log_health = await process.door(directory)
+
+    def owner_of(device_id: int) -> int | None:
+        device = directory.device(device_id)
+        return None if device is None else device.user_id
+
+    log = await process.log()
     service = ingestion_service(
-        door=door,
-        log_health=log_health,
+        door=KafkaDoor(log, owner_of=owner_of),
+        log_health=log.health,
         directory=RegistryRefusals(directory),
         clock=process.clock,
         simulation=simulation,

@@ -14,7 +14,6 @@ import httpx
 from energy_tracker.clients import device, usage, user
 from energy_tracker.clients.directory import Directory
 from energy_tracker.clients.http import ServiceCalls
-from energy_tracker.eventlog.port import LogUnavailable
 from energy_tracker.kit.clock import Clock
 from energy_tracker.settings import Settings
 from energy_tracker.wiring import options
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
     from energy_tracker.eventlog.kafka import KafkaEventLog
     from energy_tracker.eventlog.kafka_client import KafkaOptions
-    from energy_tracker.kit.health import Check
-    from energy_tracker.wiring.ingestion import CountingDoor
 
 BROKER_PATIENCE_S: Final = 5.0
 """How long one attempt to start waits for the broker; there is always another."""
@@ -97,13 +94,6 @@ class Process:
 
         kafka = await self.broker()
         return await self.stack.enter_async_context(KafkaEventLog.open(options=kafka, clock=self.clock))
-
-    async def door(self, directory: Directory) -> "tuple[CountingDoor, Check]":
-        """Return the door to the log in Kafka, and the check of the log."""
-        # SEAM: `KafkaDoor` on `await self.broker()` is entered on the stack here.
-        del directory
-        await self.broker()
-        raise LogUnavailable("The log in Kafka cannot be used yet.")
 
     async def broker(self) -> "KafkaOptions":
         """Return how Kafka is reached, once its topics are there."""

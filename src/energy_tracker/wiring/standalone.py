@@ -162,19 +162,11 @@ async def _start_stream(
         )
     )
     await directory.refresh()
+    store, stream = SqliteReadingStore(writer, readers), EmbeddedStream(eventlog)
+    intake = IngestionIntake(ingestion.IngestionClient(board.calls(http, clock, "ingestion", "")))
+    backends = UsageBackends(log=eventlog, stream=stream, store=store, intake=intake, homes=EveryHome())
     board.apps["usage"] = await stack.enter_async_context(
-        usage_service(
-            backends=UsageBackends(
-                log=eventlog,
-                stream=EmbeddedStream(eventlog),
-                store=SqliteReadingStore(writer, readers),
-                intake=IngestionIntake(ingestion.IngestionClient(board.calls(http, clock, "ingestion", ""))),
-                homes=EveryHome(),
-            ),
-            directory=directory,
-            clock=clock,
-            options=options.usage(settings),
-        )
+        usage_service(backends=backends, directory=directory, clock=clock, options=options.usage(settings))
     )
     stack.push_async_callback(simulation.close)
     return eventlog
