@@ -97,7 +97,8 @@ def _problem(reason: KafkaError | None, error: Any, servers: str) -> Problem:
     code, text = reason.code(), reason.str()[:_DETAIL_LIMIT].rstrip(".")
     if code in _TOO_LARGE:
         return MessageTooLarge(f"Kafka takes no message that large: {text}.")
-    advice = _ADVICE.get(code)
+    in_vain = code == KafkaError._TRANSPORT and ("ssl/tls alert" in text or "state SSL_HANDSHAKE" in text)
+    advice = _NO_TRUST if in_vain else _ADVICE.get(code)
     if advice is not None:
         return LogMisconfigured(f"Kafka at {servers} {advice} It says: {text}.")
     return LogUnavailable(f"Kafka at {servers} cannot be used now: {text}.")

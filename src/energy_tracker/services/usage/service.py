@@ -138,7 +138,9 @@ class UsageService:
                 await self._commit(turn)
             except ReadingsRefused as refusal:
                 reasons = refusal.reasons
-                refused += [dead_letter_of(each, reasons[each.identity]) for each in readings if each.identity in reasons]
+                refused += [
+                    dead_letter_of(each, reasons[each.identity]) for each in readings if each.identity in reasons
+                ]
                 readings = [reading for reading in readings if reading.identity not in reasons]
                 await self._stored_positions()
             else:
@@ -251,7 +253,9 @@ class UsageService:
     def _forward_strays(self, device: DirectoryDevice, readings: list[Reading], turn: Recorded) -> list[Reading]:
         """Return the readings that lie in their home's partition; the others are sent there."""
         partition = self.homes.partition_of(device.user_id)
-        strays = [reading for reading in readings if reading.source is not None and reading.source.partition != partition]
+        strays = [
+            reading for reading in readings if reading.source is not None and reading.source.partition != partition
+        ]
         if not strays:
             return readings
         turn.outgoing += forward(strays, device.user_id)

@@ -16,7 +16,6 @@ from energy_tracker.services.usage.adapters.flow_state import (
     KEPT_QUARTERS,
     DeviceEntry,
     HomesState,
-    Note,
     StreamEntry,
     encode_entry,
     encode_parked,
@@ -24,9 +23,8 @@ from energy_tracker.services.usage.adapters.flow_state import (
 )
 from energy_tracker.services.usage.adapters.influx_turns import Quarters
 from energy_tracker.services.usage.model.derivation import Change
-from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.readings import DeviceRules, Stream
-from energy_tracker.services.usage.ports import Parked, Recorded, Span
+from energy_tracker.services.usage.ports import Recorded, Span
 
 WRITTEN_HEADER: Final = "written-by"
 
@@ -131,9 +129,7 @@ class FlowTurn:
                 del spans[judged.user_id]
         for span in recorded.to_judge:
             known = spans.get(span.user_id, span)
-            spans[span.user_id] = Span(
-                span.user_id, min(span.from_ms, known.from_ms), max(span.to_ms, known.to_ms)
-            )
+            spans[span.user_id] = Span(span.user_id, min(span.from_ms, known.from_ms), max(span.to_ms, known.to_ms))
         for user_id in recorded.forgotten_users:
             spans.pop(user_id, None)
         touched = {span.user_id for span in (*recorded.judged, *recorded.to_judge)} | recorded.forgotten_users
@@ -168,9 +164,9 @@ class FlowTurn:
         )
         for partition, each in self._notes.items():
             positions = self._state.positions_in(partition)
-            positions.update({
-                place.topic: offset for place, offset in recorded.positions.items() if place.partition == partition
-            })
+            positions.update(
+                {place.topic: offset for place, offset in recorded.positions.items() if place.partition == partition}
+            )
             each.ended = still_needed(each.ended, positions)
 
     @property

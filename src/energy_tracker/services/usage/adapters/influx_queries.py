@@ -59,9 +59,7 @@ class InfluxReadings:
     async def bucket_sums(self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int]) -> Sequence[BucketSum]:
         """Return what lies in the buckets between successive boundaries."""
         span = f"time >= {time_ns(boundaries_ms[0])} AND time < {time_ns(boundaries_ms[-1])}"
-        parts = [
-            device_ids[start : start + _DEVICES_AT_ONCE] for start in range(0, len(device_ids), _DEVICES_AT_ONCE)
-        ]
+        parts = [device_ids[start : start + _DEVICES_AT_ONCE] for start in range(0, len(device_ids), _DEVICES_AT_ONCE)]
         found = await asyncio.gather(*(self._quarters(f"{_among(part)} AND {span}", part) for part in parts))
         return [
             BucketSum(stream.device_id, bucket, stream.direction, stream.channel, *sums)
@@ -87,7 +85,9 @@ class InfluxReadings:
         span = f"time >= {time_ns(start_ms)} AND time < {time_ns(to_ms)}"
         wanted = limit + _ROOM
         while True:
-            statement = f"SELECT {READING_FIELDS} FROM {READINGS} WHERE {{}} AND {span} GROUP BY deviceId LIMIT {wanted}"
+            statement = (
+                f"SELECT {READING_FIELDS} FROM {READINGS} WHERE {{}} AND {span} GROUP BY deviceId LIMIT {wanted}"
+            )
             parts = [
                 device_ids[start : start + _DEVICES_AT_ONCE] for start in range(0, len(device_ids), _DEVICES_AT_ONCE)
             ]
@@ -153,7 +153,7 @@ class InfluxReadings:
     async def checkpoints(self, stream: Stream, at_ms: int, *, limit: int) -> list[tuple[int, int, str, int]]:
         """Return (boundary, epoch, state as text, write) of the last versions at or before an instant, newest first."""
         answer = await self._database.query(
-            f"SELECT state, write FROM {CHECKPOINT} WHERE {stream_condition(stream)}"
+            f"SELECT state, writeNumber FROM {CHECKPOINT} WHERE {stream_condition(stream)}"
             f" AND time < {time_ns(at_ms + 1)} ORDER BY time DESC LIMIT {limit}"
         )
         return [(*split_version(row[0]), row[1], row[2]) for series in answer[0] for row in series.values]
@@ -180,7 +180,7 @@ class InfluxReadings:
         condition = f"deviceId = '{device_id}' GROUP BY deviceId, direction, channel"
         quarters, checkpoints = await self._database.query(
             f"SELECT {_QUARTER_FIELDS} FROM {QUARTER_HOUR} WHERE {condition};"
-            f"SELECT write FROM {CHECKPOINT} WHERE {condition}"
+            f"SELECT writeNumber FROM {CHECKPOINT} WHERE {condition}"
         )
         return (
             {stream_of_tags(series.tags): [read_quarter(row) for row in series.values] for series in quarters},

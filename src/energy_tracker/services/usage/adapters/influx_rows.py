@@ -2,7 +2,7 @@
 
 `energy_usage` is the contract's measurement: tag `deviceId`, field `energyConsumed`. The other kinds lie beside it, in
 the same shape. The time of a reading's point is its instant and, below the millisecond, a part that follows from its
-event id: two readings of one millisecond both stay, and one that comes again lands on itself. (Two different ones of one
+event id: two readings of one millisecond both stay, and one that comes again lands on itself. (Two of one
 device and one millisecond meet once in a million.)
 
 Quarter-hours and checkpoints are written again and again, and never by two processes at one place: below the
@@ -193,12 +193,12 @@ _QUARTER_NS: Final = time_ns(_QUARTER_MS)
 def checkpoint_line(tags: str, boundary_ms: int, state: State | None, *, epoch: int, write: int) -> str:
     """Return the point of a checkpoint."""
     text = field_text(msgspec.json.encode(state).decode())
-    return f"{CHECKPOINT},{tags} state={text},write={write}i {time_ns(boundary_ms, epoch)}"
+    return f"{CHECKPOINT},{tags} state={text},writeNumber={write}i {time_ns(boundary_ms, epoch)}"
 
 
 def no_checkpoint_line(tags: str, boundary_ms: int, *, epoch: int, write: int) -> str:
     """Return the point that says that there is no checkpoint any more."""
-    return f'{CHECKPOINT},{tags} state="",write={write}i {time_ns(boundary_ms, epoch)}'
+    return f'{CHECKPOINT},{tags} state="",writeNumber={write}i {time_ns(boundary_ms, epoch)}'
 
 
 def read_state(text: str) -> State | None:

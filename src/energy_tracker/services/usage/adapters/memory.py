@@ -65,7 +65,9 @@ class MemoryReadings:
     async def holdings(self) -> Holdings:
         """Return what has become of the readings; here, all are stored."""
         self._check_available()
-        return Holdings({EMBEDDED_PLACE: self.position}, len(self._readings), dead_lettered=0, repeated=self._repeated, parked=0)
+        return Holdings(
+            {EMBEDDED_PLACE: self.position}, len(self._readings), dead_lettered=0, repeated=self._repeated, parked=0
+        )
 
     def _streams(self, device_ids: set[int]) -> dict[Stream, list[Reading]]:
         streams: defaultdict[Stream, list[Reading]] = defaultdict(list)

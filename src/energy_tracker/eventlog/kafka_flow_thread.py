@@ -1,0 +1,297 @@
+"""The thread of a flow: all calls of the Kafka client, one after the other."""
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
+from energy_tracker.eventlog.kafka_flow_orders import (
+    Assignment,
+    FlowCommit,
+    FlowOptions,
+    Order,
+    PartitionsMoved,
+    settle,
+)
+from energy_tracker.eventlog.kafka_progress import Progress
+from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
+from energy_tracker.eventlog.kafka_state import NOTE_KEY, PartitionState, StateLoader, encode_note
+from energy_tracker.eventlog.kafka_transactions import Appended, Transactions
+from energy_tracker.eventlog.port import LogUnavailable
+from energy_tracker.kit.health import PartHealth
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES: Final = 2_000_000
+BATCH_RECORDS: Final = 20_000
+WINDOW_S: Final = 0.01
+"""How long a batch waits for more once it has something."""
+_LOOK_S: Final = 0.1
+_BUSY_S: Final = 3.0
+_RETRY_S: Final = 1.0
+_STANDS_S: Final = 30.0
+"""A flow that has not committed for so long, while something waits, is not well."""
+
+
+class FlowThread:
+    """Carries out the orders of the event loop, and tells it which partitions there are. `run` is the thread."""
+
+    def __init__(
+        self,
+        options: FlowOptions,
+        orders: "queue.SimpleQueue[Order | None]",
+        tell: Callable[[Assignment | None], None],
+    ) -> None:
+        self._options = options
+        self._orders = orders
+        self._tell = tell
+        self._number = 0
+        self._states: dict[int, PartitionState] = {}
+        self._owned: list[int] | None = None
+        self._to_take: list[int] | None = None
+        self._request: Order | None = None
+        self._held: list[Message] = []
+        self._idle_since = time.monotonic()
+        self._is_paused = False
+        self._progress = Progress()
+        self._moved_at = time.monotonic()
+        self._error: str | None = "it has not joined the group yet"
+        self._mean_bytes = 200.0
+
+    def run(self) -> None:
+        """Work until told to end."""
+        options = self._options
+        config = options.kafka.client_config()
+        self._consumer = Consumer(
+            {
+                **config,
+                **CONSUMER_CONFIG,
+                "group.id": options.kafka.group(options.group),
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": options.session_timeout_ms,
+                "max.poll.interval.ms": 900_000,
+                "fetch.max.bytes": 8_000_000,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._transactions = Transactions(config, group=options.kafka.group(options.group))
+        self._loader = StateLoader(options.kafka, options.state_topic)
+        self._consumer.subscribe(
+            [options.kafka.topic(topic) for topic in options.topics],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
+        )
+        try:
+            while self._turn():
+                pass
+        finally:
+            self._fail_orders()
+            self._transactions.close()
+            self._consumer.close()
+
+    def _turn(self) -> bool:
+        """Do what is to be done next; False: the flow is to end."""
+        waits = self._request is None and self._to_take is None and self._owned is not None
+        try:
+            order = self._orders.get(timeout=_LOOK_S) if waits else self._orders.get_nowait()
+        except queue.Empty:
+            pass
+        else:
+            if order is None:
+                return False
+            self._take_order(order)
+            return True
+        try:
+            if self._to_take is not None:
+                self._take_partitions(self._to_take)
+            elif self._request is not None:
+                self._fetch(self._request)
+            elif self._owned is None or time.monotonic() - self._idle_since > _BUSY_S:
+                self._stay_in_the_group()
+        except (KafkaException, LogUnavailable) as error:
+            self._error = str(error)[:300]
+            log.warning("the flow of %s waits: %s", self._options.group, self._error)
+            time.sleep(_RETRY_S)
+        return True
+
+    def _take_order(self, order: Order) -> None:
+        if order.number != self._number:
+            moved = PartitionsMoved("The partitions were given anew meanwhile.")
+            settle(order, moved if order.commit is not None else None)
+        elif order.commit is not None:
+            self._commit(order, order.commit)
+        elif order.rewind:
+            self._request = None
+            self._held.clear()
+            self._go_to_positions()
+            settle(order, True)
+        else:
+            self._request = order
+
+    def _commit(self, order: Order, commit: FlowCommit) -> None:
+        for (topic, partition), offset in commit.positions.items():
+            self._states[partition].ahead[topic] = offset
+        named = self._options.kafka.topic
+        state_topic = named(self._options.state_topic)
+        entries = [Appended(state_topic, key, value, {}, partition) for partition, key, value in commit.entries]
+        notes = [
+            Appended(state_topic, NOTE_KEY, encode_note(state, commit.notes.get(number)), {}, number)
+            for number, state in self._states.items()
+        ]
+        messages = [message._replace(topic=named(message.topic)) for message in commit.messages]
+        offsets = [
+            TopicPartition(named(topic), number, offset + 1, metadata=commit.notes.get(number, state.note))
+            for number, state in self._states.items()
+            for topic, offset in state.ahead.items()
+        ]
+        try:
+            self._transactions.commit([*entries, *messages, *notes], offsets, self._consumer.consumer_group_metadata())
+        except LogUnavailable as error:
+            self._void()
+            self._to_take = self._owned
+            settle(order, error)
+            return
+        for number, state in self._states.items():
+            state.positions.update(state.ahead)
+            state.note = commit.notes.get(number, state.note)
+        self._moved_at = time.monotonic()
+        self._error = None
+        settle(order, None)
+
+    def _fetch(self, request: Order) -> None:
+        self._resume()
+        messages, self._held = self._held, []
+        size = sum(len(message) for message in messages)
+        timeout = _LOOK_S
+        while size < BATCH_BYTES and len(messages) < BATCH_RECORDS:
+            wanted = min(BATCH_RECORDS - len(messages), int((BATCH_BYTES - size) / self._mean_bytes) + 1)
+            found = self._usable(self._consumer.consume(wanted, timeout))
+            if self._request is None or request.number != self._number:
+                return  # the partitions were taken away meanwhile; whoever has them reads these again
+            if not found:
+                break
+            size += sum(len(message) for message in found)
+            messages += found
+            timeout = WINDOW_S
+        if messages:
+            self._mean_bytes = max(size / len(messages), 20.0)
+            self._request = None
+            self._idle_since = time.monotonic()
+            prefix = len(self._options.kafka.topic_prefix)
+            self._progress.look(self._consumer, self._positions())
+            settle(request, [record_of(message, (message.topic() or "")[prefix:]) for message in messages])
+
+    def _usable(self, polled: Iterable[Message]) -> list[Message]:
+        found: list[Message] = []
+        for message in polled:
+            error = message.error()
+            if error is None:
+                found.append(message)
+            elif error.code() == END_OF_PARTITION:
+                self._progress.ended(message)
+            else:
+                log.warning("%s: %s", self._options.group, error.str())
+        self._progress.fetched(found)
+        return found
+
+    def _stay_in_the_group(self) -> None:
+        """Poll without taking anything, while a batch is under way for long or no partition is known yet."""
+        if self._owned and not self._is_paused:
+            self._consumer.pause(self._consumer.assignment())
+            self._is_paused = True
+        message = self._consumer.poll(_LOOK_S)
+        if message is not None:
+            self._held += self._usable([message])
+
+    def _resume(self) -> None:
+        if self._is_paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._is_paused = False
+
+    def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._void()
+        consumer.assign([])  # what to read, and from where, is known once the state is
+        self._owned = self._to_take = sorted({partition.partition for partition in partitions})
+
+    def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        del partitions  # eager: all of them
+        self._void()
+        self._owned = self._to_take = None
+        consumer.unassign()
+
+    def _void(self) -> None:
+        """Say that what was given holds no longer."""
+        self._number += 1
+        self._held.clear()
+        self._tell(None)
+        if self._request is not None:
+            settle(self._request, None)
+            self._request = None
+
+    def _take_partitions(self, partitions: list[int]) -> None:
+        """Read the state of the partitions that were given, and go on behind it."""
+        self._states = self._loader.load(self._consumer, partitions, self._options.topics)
+        self._to_take = None
+        named = self._options.kafka.topic
+        self._progress = Progress(
+            {(named(topic), number): end for number, state in self._states.items() for topic, end in state.ends.items()}
+        )
+        self._is_paused = False
+        self._go_to_positions()
+        self._moved_at = self._idle_since = time.monotonic()
+        self._error = None
+        self._tell(Assignment(self._number, dict(self._states)))
+        log.info("%s has the partitions %s", self._options.group, partitions)
+
+    def _go_to_positions(self) -> None:
+        for state in self._states.values():
+            state.ahead = dict(state.positions)
+        self._consumer.assign(
+            [
+                TopicPartition(self._options.kafka.topic(topic), number, offset + 1)
+                for number, state in self._states.items()
+                for topic, offset in state.positions.items()
+            ]
+        )
+        self._is_paused = False
+
+    def lag(self) -> int:
+        """Return how many records wait, as of the last fetch."""
+        return self._progress.lag(self._positions())
+
+    def _positions(self) -> list[tuple[tuple[str, int], int]]:
+        named = self._options.kafka.topic
+        return [
+            ((named(topic), number), position)
+            for number, state in self._states.items()
+            for topic, position in state.positions.items()
+        ]
+
+    def health(self) -> PartHealth:
+        """Say whether partitions are known, and whether what waits moves."""
+        details: dict[str, object] = {"partitions": sorted(self._states)}
+        if self._error is not None:
+            return PartHealth("DOWN", {"error": self._error})
+        lag = self.lag()
+        details["lag"] = lag
+        stood_s = time.monotonic() - self._moved_at
+        if lag and stood_s > _STANDS_S:
+            return PartHealth("DOWN", details | {"error": f"nothing was committed for {stood_s:.0f} s"})
+        return PartHealth("UP", details)
+
+    def _fail_orders(self) -> None:
+        ended = LogUnavailable("The consumer has ended.")
+        if self._request is not None:
+            settle(self._request, ended)
+        while True:
+            try:
+                order = self._orders.get_nowait()
+            except queue.Empty:
+                return
+            if order is not None:
+                settle(order, ended)

@@ -1,0 +1,58 @@
+"""How far a consumer has come in its partitions, and how far they go."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+LOOK_AGAIN_S: Final = 2.0
+
+BrokerPlace = tuple[str, int]
+"""A topic, as the broker names it, and a partition."""
+
+
+def place_of(message: Message) -> BrokerPlace:
+    """Return where a message, or the end of a partition, lies."""
+    return message.topic() or "", message.partition() or 0
+
+
+class Progress:
+    """Knows the lag without asking the broker while nothing waits; positions are (place, last offset processed).
+
+    The end of a partition that a consumer reaches is told by its own event: behind the last record there may be marks
+    of transactions, which count as offsets and are nothing to process. What the client has in memory is not asked
+    either: that call keeps the interpreter's lock, and waits for a thread that may need it to write a line of the log.
+    """
+
+    def __init__(self, ends: Mapping[BrokerPlace, int] | None = None) -> None:
+        self._high = dict(ends or {})
+        self._next: dict[BrokerPlace, int] = {}
+        self._ended: dict[BrokerPlace, int] = {}
+        self._looked_at = time.monotonic()
+
+    def fetched(self, messages: Iterable[Message]) -> None:
+        """Take note of records."""
+        for message in messages:
+            self._next[place_of(message)] = (message.offset() or 0) + 1
+
+    def ended(self, message: Message) -> None:
+        """Take note of the end of a partition, at which the consumer has arrived."""
+        self._ended[place_of(message)] = message.offset() or 0
+
+    def lag(self, positions: Sequence[tuple[BrokerPlace, int]]) -> int:
+        """Return how many records wait behind the positions, as far as is known."""
+        total = 0
+        for place, position in positions:
+            following = max(self._next.get(place, 0), position + 1)
+            if following > position + 1 or self._ended.get(place, -1) < following:
+                total += max(self._high.get(place, 0), following) - position - 1
+        return total
+
+    def look(self, consumer: Consumer, positions: Sequence[tuple[BrokerPlace, int]]) -> None:
+        """Ask the broker where the partitions end, now and then while something waits. Raises `KafkaException`."""
+        if time.monotonic() - self._looked_at < LOOK_AGAIN_S or not self.lag(positions):
+            return
+        self._looked_at = time.monotonic()
+        for place, _ in positions:
+            _, self._high[place] = consumer.get_watermark_offsets(TopicPartition(*place), LOOK_AGAIN_S)
