@@ -43,8 +43,8 @@ _COMPACTED = {
 class KafkaOptions:
     """Where Kafka is, who asks, and how topics are made.
 
-    `answer_s` is how long a broker may take to answer a question, such as that for the lag. `topic_prefix` keeps tests
-    apart on one broker.
+    `answer_s` is how long a broker may take to answer a question, such as that for the lag. `topic_prefix` keeps
+    installations, and tests, apart on one cluster.
     """
 
     bootstrap_servers: str

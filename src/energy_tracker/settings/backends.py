@@ -14,6 +14,7 @@ from energy_tracker.settings.forms import (
     SecretAddress,
     Section,
     Text,
+    TopicPrefix,
 )
 from energy_tracker.settings.variables import Form, setting
 
@@ -76,6 +77,12 @@ class KafkaLog(Section):
     )
     replication: Replicas = setting(
         "ENERGY_TRACKER_KAFKA_REPLICATION", "Brokers that keep each partition, fixed when it is made.", default=1
+    )
+    topic_prefix: TopicPrefix = setting(
+        "ENERGY_TRACKER_KAFKA_TOPIC_PREFIX",
+        "Stands before the names of topics, groups and transactions; with it, several installations share a cluster.",
+        default="",
+        shown="none",
     )
     security: Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"] = setting(
         "ENERGY_TRACKER_KAFKA_SECURITY",

@@ -134,6 +134,11 @@ def _no_placeholder(secret: SecretStr) -> SecretStr:
 
 Switch = Annotated[bool, Form("`yes` or `no`")]
 Text = Annotated[str, Field(min_length=1, max_length=200), Form("a text of at most 200 characters")]
+TopicPrefix = Annotated[
+    str,
+    Field(max_length=100, pattern=r"^[A-Za-z0-9._-]*$"),
+    Form("at most 100 letters, digits, full stops, hyphens and underscores"),
+]
 Port = Annotated[int, Field(ge=0, le=65_535), Form("a port, 1 to 65535, or 0 for any free one")]
 PeerPort = Annotated[int, Field(ge=1, le=65_535), Form("a port, 1 to 65535")]
 Count = Annotated[int, Field(ge=1, le=10**9), Form("a whole number, 1 or more")]

@@ -123,6 +123,7 @@ def kafka(settings: Settings, *, client_id: str) -> "KafkaOptions":
         password=None if log.password is None else log.password.get_secret_value(),
         partitions=log.partitions,
         replication=log.replication,
+        topic_prefix=log.topic_prefix,
         log_retention_ms=kept.log_ms,
         dead_letter_retention_ms=kept.dead_letters_ms,
         client_id=client_id,
