@@ -16,7 +16,18 @@ class _Loader(yaml.SafeLoader):
     """Reads Compose's own tag too, `!reset`: what stands there takes the place of what stood there."""
 
 
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    """Return a mapping whose keys stand in it once, as Compose wants them."""
+    written = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    assert len(set(written)) == len(written), f"{node.start_mark}: a key stands there twice"
+    loader.flatten_mapping(node)
+    return {
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value
+    }
+
+
 _Loader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def read_compose(path: Path = MAIN) -> dict[str, Any]:
