@@ -61,6 +61,7 @@ def _all_groups() -> Sequence[Group]:
         doctor_command,
         export_command,
         import_command,
+        move_commands,
         run_commands,
         serve_command,
         simulation_commands,
@@ -79,6 +80,7 @@ def _all_groups() -> Sequence[Group]:
         advice_commands,
         simulation_commands,
         backup_commands,
+        move_commands,
         doctor_command,
     )
 

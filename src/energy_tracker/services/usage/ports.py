@@ -202,6 +202,8 @@ class Recorded:
     outgoing: list[Outgoing] = field(default_factory=list)
     to_judge: list[Span] = field(default_factory=list)
     judged: list[Span] = field(default_factory=list)
+    opening: Holdings | None = None
+    """Totals, without positions, that take the place of all that was counted: those of another store that moves in."""
 
 
 class DeviceState(NamedTuple):

@@ -13,6 +13,7 @@ from energy_tracker.eventlog.kafka_state import PartitionState
 from energy_tracker.services.usage.adapters.influx_rows import PARKED, QuarterRow, Sums
 from energy_tracker.services.usage.model.derivation import Head
 from energy_tracker.services.usage.model.episodes import Episode
+from energy_tracker.services.usage.model.ledger import Holdings
 from energy_tracker.services.usage.model.readings import DeviceRules, Direction, LogPosition, Reading, Stream
 from energy_tracker.services.usage.ports import Parked, Recorded, Span
 
@@ -60,6 +61,17 @@ class Tally(msgspec.Struct):
     repeated: int = 0
     forwarded: int = 0
     parked: int = 0
+
+
+def opening_tally(opening: Holdings) -> Tally:
+    """Return the tally that goes on from totals of another store."""
+    return Tally(
+        consumed=opening.consumed,
+        stored=opening.stored,
+        dead=opening.dead_lettered,
+        repeated=opening.repeated,
+        parked=opening.parked,
+    )
 
 
 class Note(msgspec.Struct):

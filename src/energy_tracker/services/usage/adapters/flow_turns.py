@@ -17,8 +17,10 @@ from energy_tracker.services.usage.adapters.flow_state import (
     DeviceEntry,
     HomesState,
     StreamEntry,
+    Tally,
     encode_entry,
     encode_parked,
+    opening_tally,
     still_needed,
 )
 from energy_tracker.services.usage.adapters.influx_turns import Quarters
@@ -162,6 +164,10 @@ class FlowTurn:
             forwarded=tally.forwarded + recorded.forwarded,
             parked=tally.parked + len(recorded.parked) - len(recorded.released),
         )
+        if recorded.opening is not None:
+            for each in self._notes.values():
+                each.tally = Tally()
+            note.tally = opening_tally(recorded.opening)
         for partition, each in self._notes.items():
             positions = self._state.positions_in(partition)
             positions.update(

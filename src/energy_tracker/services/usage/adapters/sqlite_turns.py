@@ -131,6 +131,12 @@ def _write_tally(connection: apsw.Connection, recorded: Recorded) -> None:
         " dead_lettered = dead_lettered + ?, repeated = repeated + ?",
         (recorded.positions.get(EMBEDDED_PLACE), len(recorded.readings), dead, recorded.repeated),
     )
+    if recorded.opening is not None:
+        opening = recorded.opening
+        connection.execute(
+            "UPDATE tally SET stored = ?, dead_lettered = ?, repeated = ?",
+            (opening.stored, opening.dead_lettered, opening.repeated),
+        )
 
 
 def forget_outgoing(connection: apsw.Connection, payloads: Sequence[int]) -> list[None]:
