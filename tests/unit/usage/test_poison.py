@@ -6,8 +6,8 @@ import pytest
 from tests.support.clock import VirtualClock
 from tests.support.usage import KnownHomes, Usage, usage_on
 
-from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.eventlog.port import Record
+from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.services.usage.service import TooMuchPoison
 
 
@@ -35,6 +35,15 @@ async def test_a_good_reading_between_ends_the_row(tmp_path: Path) -> None:
             values = [b"", b"null", b"[1, 2", good]
             await usage.service.record_readings(records=[record(usage, value) for value in values])
         assert (await usage.store.holdings()).dead_lettered == 12
+
+
+@pytest.mark.parametrize(
+    "value", [b"[" * 100_000, b'{"deviceId": 1, "x": ' + b"[" * 100_000, b'[{"a": ' * 50_000, b"9" * 5_000]
+)
+async def test_what_is_nested_without_end_is_one_dead_letter(tmp_path: Path, value: bytes) -> None:
+    async with usage_on(tmp_path, KnownHomes(), VirtualClock()) as usage:
+        await usage.service.record_readings(records=[record(usage, value)])
+        assert (await usage.store.holdings()).dead_lettered == 1
 
 
 async def test_more_parked_readings_than_are_taken_at_once_are_all_taken(

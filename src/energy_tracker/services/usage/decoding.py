@@ -25,6 +25,9 @@ GREATEST: Final[dict[Kind, float]] = {"interval": 1e6, "register": 1e9, "power":
 MAX_EVENT_ID: Final = 64
 MAX_CHANNEL: Final = 64
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for what is no JSON of the expected form; the last one where it is nested without end."""
+
 _many = msgspec.json.Decoder(list[ReadingMessage])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _one = msgspec.json.Decoder(ReadingMessage)
@@ -43,11 +46,11 @@ def decode_record(record: Record) -> tuple[list[Reading], list[DeadLetter]]:
         messages = _many.decode(value)
         source = LogPosition(record.topic, record.partition, record.offset)
         return [to_reading(message, record.appended_ms, source) for message in messages], []
-    except (msgspec.DecodeError, UnusableReading, UnicodeDecodeError):
+    except (*UNREADABLE, UnusableReading):
         pass
     try:
         parts = _raws.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         return [], [_dead(f"not a JSON array of readings: {error}", value, record)]
     return _decode_parts([bytes(part) for part in parts], record)
 
@@ -59,7 +62,7 @@ def _decode_parts(parts: Sequence[bytes], record: Record) -> tuple[list[Reading]
     for part in parts:
         try:
             readings.append(to_reading(_one.decode(part), record.appended_ms, source))
-        except (msgspec.DecodeError, UnusableReading, UnicodeDecodeError) as error:
+        except (*UNREADABLE, UnusableReading) as error:
             dead.append(_dead(str(error), part, record))
     return readings, dead
 

@@ -166,5 +166,5 @@ def _waiting_in(record: Record, writes: Mapping[int, int]) -> int:
         return 1
     try:
         return len(_parts.decode(value))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 1
