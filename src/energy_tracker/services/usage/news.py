@@ -1,17 +1,12 @@
 """Telling of episodes: one versioned transition each, and one message in the original's shape per opening."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-
 import msgspec
 
-from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.contracts.readings import AlertMessage, EpisodeTransition
 from energy_tracker.contracts.topics import (
     ENERGY_ALERT_EPISODES,
     ENERGY_ALERTS,
     ENERGY_USAGE,
-    ENERGY_USAGE_BY_OWNER,
     dead_letter_topic,
 )
 from energy_tracker.eventlog.dead_letter import dead_letter
@@ -28,44 +23,6 @@ def dead_letter_of(reading: Reading, reason: str) -> DeadLetter:
     """Return the dead letter of a reading that could be read but cannot be kept."""
     topic, partition, offset = reading.source or LogPosition(ENERGY_USAGE, 0, 0)
     return DeadLetter(reason, msgspec.json.encode(to_message(reading)), partition, offset, 1, topic)
-
-
-_HAND_OVER = "hand-over-device"
-_ORIGIN = "forwarded-from"
-_FORWARDED_AT_ONCE = 2_000
-
-
-def forward(readings: Sequence[Reading], user_id: int) -> list[Outgoing]:
-    """Return messages that bring readings to the partition of their home, by the partition that they came from."""
-    by_partition: defaultdict[int, list[Reading]] = defaultdict(list)
-    for reading in readings:
-        by_partition[reading.source.partition if reading.source else 0].append(reading)
-    messages: list[Outgoing] = []
-    for partition, strays in by_partition.items():
-        for start in range(0, len(strays), _FORWARDED_AT_ONCE):
-            part = strays[start : start + _FORWARDED_AT_ONCE]
-            value = msgspec.json.encode([to_message(reading) for reading in part])
-            origin = max(reading.source.offset for reading in part if reading.source)
-            headers = {_ORIGIN: f"{partition}/{origin}"}
-            messages.append(Outgoing(ENERGY_USAGE_BY_OWNER, str(user_id), value, headers, len(part)))
-    return messages
-
-
-def forwarded_from(record: Record) -> tuple[int, int] | None:
-    """Return the partition and offset of `energy-usage` that a record was forwarded from."""
-    partition, _, offset = record.headers.get(_ORIGIN, "").partition("/")
-    return (int(partition), int(offset)) if partition.isdigit() and offset.isdigit() else None
-
-
-def hand_over(device: DirectoryDevice) -> Outgoing:
-    """Return the message that leaves a device to whoever looks after its home now."""
-    return Outgoing(ENERGY_USAGE_BY_OWNER, str(device.user_id), b"[]", {_HAND_OVER: str(device.id)})
-
-
-def handed_over_device(record: Record) -> int:
-    """Return the device that a record leaves to this process, 0 where it is no such record."""
-    device_id = record.headers.get(_HAND_OVER, "")
-    return int(device_id) if record.topic == ENERGY_USAGE_BY_OWNER and device_id.isdigit() else 0
 
 
 def bury(dead: DeadLetter, *, now_ms: int) -> Outgoing:

@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.contracts.topics import ENERGY_USAGE
 from energy_tracker.contracts.usage import RebuildAnswer
-from energy_tracker.eventlog.dead_letter import is_replayed
 from energy_tracker.eventlog.port import BEFORE_ALL, Record
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY
@@ -20,7 +17,7 @@ from energy_tracker.services.usage.decoding import decode_record
 from energy_tracker.services.usage.deriving import READINGS_AT_ONCE, Deriver
 from energy_tracker.services.usage.model.homes import owned_spans
 from energy_tracker.services.usage.model.readings import DeviceRules, Place, Reading
-from energy_tracker.services.usage.news import bury, dead_letter_of, forward, hand_over, handed_over_device
+from energy_tracker.services.usage.news import bury, dead_letter_of
 from energy_tracker.services.usage.ports import (
     DeadLetter,
     Directory,
@@ -32,19 +29,24 @@ from energy_tracker.services.usage.ports import (
     Recorded,
     Span,
 )
+from energy_tracker.services.usage.routing import (
+    NOT_REGISTERED,
+    OWNER_DELETED,
+    RecordKind,
+    Sorter,
+    hand_over,
+    handed_over_device,
+    kind_of,
+    place_of,
+)
 from energy_tracker.services.usage.watch import HomeWatch
 
 log = logging.getLogger(__name__)
 
 JUDGED_AT_ONCE_MS = 7 * MS_PER_DAY
-ASKED_ABOUT = 10_000
-"""How many unknown devices are remembered as having been asked about."""
 PARKED_AT_ONCE = 5_000
 POISON_LIMIT = 10_000
 """Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
-_NOT_REGISTERED = "the device is not registered"
-_TOO_MANY_WAIT = "the device is not registered, and too many readings wait for theirs already"
-_OWNER_DELETED = "the device's owner was deleted"
 
 
 class TooMuchPoison(TemporarilyUnavailable):
@@ -70,7 +72,7 @@ class UsageService:
         self.news = asyncio.Event()
         """Set whenever messages wait to be appended to the log."""
         self._turn = asyncio.Lock()
-        self._asked_about: set[int] = set()
+        self._sorter = Sorter(self.store, self.directory, self.homes)
         self._deriver = Deriver(self.store)
         self._positions: dict[Place, int] | None = None
         self._poison_in_a_row = 0
@@ -95,12 +97,12 @@ class UsageService:
             positions = await self._stored_positions()
             waiting = [record for record in records if record.offset > positions.get(place_of(record), BEFORE_ALL)]
             stored = 0
-            for kind, together in groupby(waiting, key=_kind_of):
-                if kind is _Kind.HAND_OVER:
+            for kind, together in groupby(waiting, key=kind_of):
+                if kind is RecordKind.HAND_OVER:
                     for record in together:
                         await self._take_handed_over(record)
                 else:
-                    stored += await self._record_alike(list(together), replayed=kind is _Kind.REPLAYED)
+                    stored += await self._record_alike(list(together), replayed=kind is RecordKind.REPLAYED)
             return stored
 
     async def _record_alike(self, records: Sequence[Record], *, replayed: bool) -> int:
@@ -128,7 +130,11 @@ class UsageService:
         """Store a turn that has been decoded; where the store refuses readings, store it without them."""
         refused: list[DeadLetter] = []
         while True:
-            turn = replace(decoded, dead_letters=[*decoded.dead_letters, *refused])
+            turn = Recorded(
+                positions=decoded.positions,
+                consumed=decoded.consumed,
+                dead_letters=[*decoded.dead_letters, *refused],
+            )
             await self._take(readings, turn, may_wait=not replayed)
             if replayed:
                 # They were counted when they came first: only what is no dead letter any more changes the ledger.
@@ -160,7 +166,7 @@ class UsageService:
                 device = self.directory.device(device_id)
                 if self.directory.device_is_erased(device_id):
                     await self._erase(device_id)
-                elif device is not None and device_id in figures and not self._is_here(device.user_id):
+                elif device is not None and device_id in figures and not self._sorter.is_here(device.user_id):
                     await self._hand_over(device)
                 elif device is not None and device_id in figures and figures[device_id] != rules_of(device):
                     await self._derive_anew(device_id)
@@ -192,7 +198,7 @@ class UsageService:
             while not self.directory.stale and (
                 overdue := await self.store.parked(until_ms=now_ms - self.patience_ms, limit=PARKED_AT_ONCE)
             ):
-                await self._commit(_bury_parked(overdue, _NOT_REGISTERED))
+                await self._commit(_bury_parked(overdue, NOT_REGISTERED))
             turn = Recorded()
             await self.watch.pass_time(turn, now_ms=now_ms, caught_up=caught_up)
             if turn != Recorded():
@@ -212,58 +218,14 @@ class UsageService:
         return RebuildAnswer(devices=devices, readings=readings, seconds=seconds)
 
     async def _take(self, readings: Sequence[Reading], turn: Recorded, *, may_wait: bool = True) -> None:
-        """Add to a turn what readings change; those of unknown devices wait for them, or are dead letters.
-
-        Those that lie in another partition than their home's are appended again, to that one.
-        """
-        by_device: defaultdict[int, list[Reading]] = defaultdict(list)
-        for reading in readings:
-            by_device[reading.device_id].append(reading)
-        await self._ask_about(by_device.keys())
+        """Add to a turn what readings change, and what becomes of those that are not stored here."""
         now_ms = self.clock.now_ms()
-        known: dict[int, DirectoryDevice] = {}
-        waiting: list[Reading] = []
-        for device_id, group in by_device.items():
-            device = self.directory.device(device_id)
-            if device is not None:
-                here = self._forward_strays(device, group, turn)
-                if here:
-                    known[device_id], by_device[device_id] = device, here
-            elif self.directory.device_is_erased(device_id):
-                turn.dead_letters += [dead_letter_of(reading, _OWNER_DELETED) for reading in group]
-            elif not may_wait:
-                turn.dead_letters += [dead_letter_of(reading, _NOT_REGISTERED) for reading in group]
-            else:
-                waiting += group
-        await self._park(waiting, turn, now_ms=now_ms)
-        await self._deriver.load(known)
-        await self.watch.load(known.values())
-        for device_id, device in known.items():
-            await self._deriver.take(device_id, rules_of(device), by_device[device_id], turn)
+        known = await self._sorter.sort(readings, turn, may_wait=may_wait, now_ms=now_ms)
+        await self._deriver.load([device.id for device, _ in known])
+        await self.watch.load([device for device, _ in known])
+        for device, group in known:
+            await self._deriver.take(device.id, rules_of(device), group, turn)
         self.watch.observe(turn, now_ms=now_ms)
-
-    async def _park(self, readings: Sequence[Reading], turn: Recorded, *, now_ms: int) -> None:
-        """Let readings wait for their devices to be registered, as many as there is room for."""
-        if not readings:
-            return
-        room = await self.store.room_for_parked()
-        turn.parked += [Parked(0, each, each.source.offset if each.source else 0, now_ms) for each in readings[:room]]
-        turn.dead_letters += [dead_letter_of(reading, _TOO_MANY_WAIT) for reading in readings[room:]]
-
-    def _forward_strays(self, device: DirectoryDevice, readings: list[Reading], turn: Recorded) -> list[Reading]:
-        """Return the readings that lie in their home's partition; the others are sent there."""
-        partition = self.homes.partition_of(device.user_id)
-        strays = [
-            reading for reading in readings if reading.source is not None and reading.source.partition != partition
-        ]
-        if not strays:
-            return readings
-        turn.outgoing += forward(strays, device.user_id)
-        turn.forwarded += len(strays)
-        return [reading for reading in readings if reading.source is None or reading.source.partition == partition]
-
-    def _is_here(self, user_id: int) -> bool:
-        return self.homes.partition_of(user_id) in self.homes.partitions
 
     async def _hand_over(self, device: DirectoryDevice) -> None:
         """Leave a device to the process that looks after its new home, which derives it anew."""
@@ -274,26 +236,12 @@ class UsageService:
         """Derive a device that belongs here now from all of its readings."""
         turn = Recorded(positions={place_of(record): record.offset})
         device = self.directory.device(handed_over_device(record))
-        if device is not None and self._is_here(device.user_id):
+        if device is not None and self._sorter.is_here(device.user_id):
             turn.rules[device.id] = rules_of(device)
             await self._deriver.take_anew(device.id, rules_of(device), turn)
         await self._commit(turn)
         if device is not None:
             self.watch.forget({device.user_id})
-
-    async def _ask_about(self, device_ids: Collection[int]) -> None:
-        """Ask the registry, once, about devices that it has not told of: one may have been registered just now.
-
-        Whoever registers a device and sends at once (an import does) would else have the readings parked and taken up
-        again.
-        """
-        unknown = {device_id for device_id in device_ids if self.directory.device(device_id) is None}
-        unknown -= self._asked_about
-        if unknown and not self.directory.stale:
-            if len(self._asked_about) > ASKED_ABOUT:
-                self._asked_about.clear()
-            self._asked_about |= unknown
-            await self.directory.refresh()
 
     async def _derive_anew(self, device_id: int) -> int:
         device = self.directory.device(device_id)
@@ -307,7 +255,7 @@ class UsageService:
 
     async def _erase(self, device_id: int) -> None:
         while parked := await self.store.parked(device_ids=[device_id], limit=PARKED_AT_ONCE):
-            await self._commit(_bury_parked(parked, _OWNER_DELETED))
+            await self._commit(_bury_parked(parked, OWNER_DELETED))
         await self._commit(Recorded(erased={device_id}))
         self.watch.forget_device(device_id)
 
@@ -373,28 +321,6 @@ class UsageService:
             self._positions.update(turn.positions)
         if turn.outgoing:
             self.news.set()
-
-
-def place_of(record: Record) -> Place:
-    """Return the partition that a record lies in."""
-    return Place(record.topic, record.partition)
-
-
-class _Kind(Enum):
-    """What a record of the stream is."""
-
-    NEW = "readings"
-    REPLAYED = "readings that were dead letters"
-    HAND_OVER = "a device that belongs here from now on"
-
-
-def _kind_of(record: Record) -> _Kind:
-    if record.headers:
-        if is_replayed(record):
-            return _Kind.REPLAYED
-        if handed_over_device(record):
-            return _Kind.HAND_OVER
-    return _Kind.NEW
 
 
 def rules_of(device: DirectoryDevice) -> DeviceRules:

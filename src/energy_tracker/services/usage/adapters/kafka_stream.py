@@ -29,9 +29,13 @@ class KafkaStream:
         self._store = store
 
     async def batches(self, *, after: Mapping[Place, int]) -> AsyncIterator[Batch]:
-        """Yield batches behind what the store has taken up, until the partitions move."""
+        """Yield batches behind what the store has taken up, until the partitions move.
+
+        They have moved, too, where the store has taken up others meanwhile, to go on after a failure.
+        """
         del after  # the flow goes on behind what was committed with it
-        while (records := await self._flow.next_batch(self._store.number)) is not None:
+        number = self._store.number
+        while self._store.number == number and (records := await self._flow.next_batch(number)) is not None:
             yield _FlowBatch(records)
 
     async def lag(self) -> int:
