@@ -65,7 +65,6 @@ class KafkaConsumer:
 
     def __init__(self, options: KafkaOptions, topic: str, *, group: str, after: int | None, limit: int) -> None:
         self.topic = topic
-        self.group = group
         self._broker_topic = options.topic(topic)
         self._own_next = None if after is None else after + 1
         self._limit = limit
@@ -131,15 +130,21 @@ class KafkaConsumer:
                 raise self._ended
             self._orders.append(order)
             self._turn.notify_all()
-        await order.done
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await order.done
+        except TimeoutError:  # librdkafka itself waits for ever for a broker that hangs
+            raise self._complaints.problem() from None
 
     async def close(self) -> None:
-        """Leave the group."""
+        """Leave the group; where a broker hangs, the thread is left behind to do so."""
         with self._turn:
             self._stopping = True
             self._under_way = False
             self._turn.notify_all()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, _ANSWER_S)
+        if self._thread.is_alive():
+            log.warning("the consumer of %s could not leave its group yet: no broker answers", self.topic)
 
     def _run(self) -> None:
         ended: Exception = LogUnavailable(f"The consumer of {self.topic} has ended.")
@@ -240,8 +245,7 @@ class KafkaConsumer:
             self._pass_over(next_offsets)
             return
         self._handed.update(next_offsets)
-        with self._turn:
-            self._offer = KafkaBatch(self, self._generation, records, next_offsets)
+        self._offer = KafkaBatch(self, self._generation, records, next_offsets)
         self._loop.call_soon_threadsafe(self._news.set)
 
     def _pass_over(self, ends: Mapping[int, int]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.support.kafka import kafka_log
 from tests.support.kafka_broker import HOME, USER, Authority, Broker, private_broker
 
+from energy_tracker.eventlog import kafka_consumer
 from energy_tracker.eventlog.kafka import KafkaEventLog
 from energy_tracker.eventlog.kafka_client import (
     KafkaOptions,
@@ -22,7 +23,7 @@ from energy_tracker.eventlog.kafka_client import (
 )
 from energy_tracker.eventlog.kafka_errors import LogMisconfigured
 from energy_tracker.eventlog.kafka_producer import KafkaProducer
-from energy_tracker.eventlog.port import LogUnavailable, Message
+from energy_tracker.eventlog.port import BEFORE_ALL, LogUnavailable, Message
 from energy_tracker.kit.clock import SystemClock
 
 pytestmark = pytest.mark.servers(HOME)
@@ -128,7 +129,8 @@ async def test_the_wrong_protocol_is_said(broker: Broker, listener: str, securit
 
 async def test_a_broker_that_hangs_is_waited_out(broker: Broker) -> None:
     async with kafka_log({"t": 1}, options=broker.options()) as log, asyncio.timeout(SOON_S):
-        async with KafkaProducer.open(log._options, delivery_timeout_s=1) as producer:
+        await log.append("t", [Message(None, b"before")])
+        async with KafkaProducer.open(log._options, delivery_timeout_s=3) as producer:
             await producer.send("t", [Message(None, b"before")])
             async with aclosing(log.consume("t", group="g")) as batches:
                 await (await anext(batches)).commit()
@@ -144,3 +146,23 @@ async def test_a_broker_that_hangs_is_waited_out(broker: Broker) -> None:
                     await batch.commit()
         assert await log.lag("t", group="g") == 0
         assert await partitions(log._options, "t") == 1
+
+
+async def test_a_commit_to_a_broker_that_hangs_fails_in_bounded_time(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_consumer, "_ANSWER_S", 1)
+    async with kafka_log({"t": 1}, options=broker.options()) as log, asyncio.timeout(SOON_S):
+        await log.append("t", [Message(None, b"1")])
+        async with aclosing(log.consume("t", group="g")) as batches:
+            batch = await anext(batches)
+            with broker.paused():
+                with pytest.raises(LogUnavailable):
+                    await batch.commit()
+                await batches.aclose()
+        monkeypatch.undo()
+        async with aclosing(log.consume("t", group="g", after=BEFORE_ALL)) as batches:
+            batch = await anext(batches)
+            assert [record.value for record in batch.records] == [b"1"]
+            await batch.commit()
+        assert await log.lag("t", group="g") == 0
