@@ -144,8 +144,10 @@ def _ssl_mode(parameters: Mapping[str, str]) -> str | None:
 def connector(url: URL, *, statement_timeout_s: float) -> Callable[[], Awaitable[Any]]:
     """Return the function that opens a connection of the driver, logged in and with its session set.
 
-    A statement whose answer takes longer than `statement_timeout_s` ends the connection.
+    A statement whose answer takes longer than `statement_timeout_s` ends the connection. Raises `ValueError` where a
+    file that the URL names for TLS cannot be read.
     """
+    tls = _tls_context(url)
 
     async def connect() -> Any:
         import asyncmy  # here, because the embedded mode has no use for it
@@ -166,7 +168,7 @@ def connector(url: URL, *, statement_timeout_s: float) -> Callable[[], Awaitable
                     read_timeout=statement_timeout_s,
                     init_command=_SESSION,
                     program_name="energy-tracker",
-                    ssl=_tls_context(url),
+                    ssl=tls,
                 )
                 await connection.query(_ISOLATION)  # type: ignore[no-untyped-call]  # the driver has it so
         except TimeoutError as error:
@@ -181,9 +183,13 @@ def _tls_context(url: URL) -> ssl.SSLContext | None:
     if mode is None:
         return None
     files = {name: str(url.query[name]) for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in url.query}
-    context = ssl.create_default_context(cafile=files.get("ssl_ca"))
+    try:
+        context = ssl.create_default_context(cafile=files.get("ssl_ca"))
+        if "ssl_cert" in files:
+            context.load_cert_chain(files["ssl_cert"], keyfile=files.get("ssl_key"))
+    except OSError as error:  # an ssl.SSLError too
+        message = f"A file that the URL of the database names for TLS cannot be used ({', '.join(files.values())})."
+        raise ValueError(message) from error
     context.check_hostname = mode == "VERIFY_IDENTITY"
     context.verify_mode = ssl.CERT_NONE if mode == "REQUIRED" else ssl.CERT_REQUIRED
-    if "ssl_cert" in files:
-        context.load_cert_chain(files["ssl_cert"], keyfile=files.get("ssl_key"))
     return context

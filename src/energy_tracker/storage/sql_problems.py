@@ -106,6 +106,8 @@ def _server_problem(error: exc.DBAPIError, attempt: Attempt) -> Exception | None
         return TemporarilyUnavailable("The database takes no further connection.")
     if number in _TAKES_NO_WRITES:
         return TemporarilyUnavailable("The database takes no changes at present.")
+    if number in _OF_THE_CLIENT and "SSL" in words:
+        return DatabaseRefuses(f"The database and this service do not agree on TLS: {words}.", retry_after_s=60)
     unanswered = number is None or number in _OF_THE_CLIENT or number in _OVERWHELMED
     if unanswered and isinstance(error, (exc.OperationalError, exc.InterfaceError)):
         return TemporarilyUnavailable("The database does not answer.")

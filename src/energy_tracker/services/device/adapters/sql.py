@@ -36,7 +36,7 @@ from energy_tracker.storage.sql import (
     read_transaction,
     version_counter,
 )
-from energy_tracker.storage.whole_transactions import whole_transaction
+from energy_tracker.storage.whole_transactions import repeated
 
 METADATA = MetaData()
 DEVICES = Table(
@@ -139,19 +139,19 @@ class SqlDeviceRepository:
         async with change_in_turn(self._engine, COUNTER) as connection:
             yield SqlDeviceChange(connection)
 
-    @whole_transaction
+    @repeated
     async def find(self, device_id: int) -> Device | None:
         """Return the device with this id, whatever its state."""
         async with read_transaction(self._engine) as connection:
             return await _find(connection, device_id)
 
-    @whole_transaction
+    @repeated
     async def owned_by(self, user_id: int) -> Sequence[Device]:
         """Return all that belongs to a user now, retired and erased devices too, in order of id."""
         async with read_transaction(self._engine) as connection:
             return await _owned_by(connection, user_id)
 
-    @whole_transaction
+    @repeated
     async def page(
         self, *, after_id: int, limit: int, text: str, user_id: int | None, retired: bool
     ) -> Sequence[Device]:
@@ -169,7 +169,7 @@ class SqlDeviceRepository:
         async with read_transaction(self._engine) as connection:
             return await _devices(connection, statement.order_by(DEVICES.c.id).limit(limit))
 
-    @whole_transaction
+    @repeated
     async def changes(self, *, after: int, limit: int) -> tuple[Sequence[Device], int]:
         """Return at most `limit` devices above a version, in its order, and the newest version of all."""
         statement = select(DEVICES).where(DEVICES.c.version > after).order_by(DEVICES.c.version).limit(limit)
@@ -177,7 +177,7 @@ class SqlDeviceRepository:
             newest = await newest_version(connection, COUNTER)
             return ([] if newest <= after else await _devices(connection, statement)), newest
 
-    @whole_transaction
+    @repeated
     async def named_owners(self) -> AbstractSet[int]:
         """Return the ids of the users to whom a device belongs that still has a name."""
         async with read_transaction(self._engine) as connection:

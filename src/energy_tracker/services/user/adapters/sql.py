@@ -32,7 +32,7 @@ from energy_tracker.storage.sql import (
     read_transaction,
     version_counter,
 )
-from energy_tracker.storage.whole_transactions import whole_transaction
+from energy_tracker.storage.whole_transactions import repeated
 
 METADATA = MetaData()
 USERS = Table(
@@ -100,13 +100,13 @@ class SqlUserRepository:
         async with change_in_turn(self._engine, COUNTER) as connection:
             yield SqlUserChange(connection)
 
-    @whole_transaction
+    @repeated
     async def find(self, user_id: int) -> User | None:
         """Return the user or the tombstone with this id."""
         async with read_transaction(self._engine) as connection:
             return await _find(connection, user_id)
 
-    @whole_transaction
+    @repeated
     async def page(self, *, after_id: int, limit: int, text: str) -> Sequence[User]:
         """Return at most `limit` users above an id, in its order, whose search key holds `text` (already folded)."""
         statement = select(USERS).where(USERS.c.id > after_id, USERS.c.deleted_at_ms.is_(None))
@@ -116,7 +116,7 @@ class SqlUserRepository:
             rows = await connection.execute(statement.order_by(USERS.c.id).limit(limit))
             return [_user(row) for row in rows]
 
-    @whole_transaction
+    @repeated
     async def changes(self, *, after: int, limit: int) -> tuple[Sequence[User], int]:
         """Return at most `limit` users and tombstones above a version, in its order, and the newest version of all."""
         statement = select(USERS).where(USERS.c.version > after).order_by(USERS.c.version).limit(limit)
