@@ -1,5 +1,6 @@
 """What every store of episodes and mails promises."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.alert import START_MS, transition
 from tests.support.clock import VirtualClock
-from tests.support.relational import ON_SERVERS, any_engine
+from tests.support.relational import ON_SERVERS, any_engine, two_engines
 
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, to_iso
 from energy_tracker.kit.problems import TemporarilyUnavailable
@@ -242,3 +243,69 @@ async def test_a_database_takes_all_or_nothing(engine: AsyncEngine):
         await repository.store([good, broken], {0: 3})
     assert await repository.episode("a") is None
     assert await repository.positions() == {}
+
+
+@pytest.fixture(params=ON_SERVERS)
+async def replicas(request: pytest.FixtureRequest) -> AsyncIterator[list[Store]]:
+    async with two_engines(request) as engines:
+        yield [Store(SqlAlertRepository(each, clock=VirtualClock()), SqlMailOutbox(each)) for each in engines]
+
+
+async def test_two_processes_never_claim_one_mail(replicas: list[Store]):
+    await replicas[0].take(*(transition(f"e{number}") for number in range(40)))
+    claimed: list[str] = []
+
+    async def claim_all(outbox: MailOutbox) -> None:
+        while (mail := await outbox.claim(now_ms=START_MS, lease_ms=LEASE_MS)) is not None:
+            claimed.append(mail.episode_id)
+
+    await asyncio.gather(*(claim_all(replica.outbox) for replica in replicas * 3))
+    assert sorted(claimed) == sorted(f"e{number}" for number in range(40))
+
+
+async def test_two_processes_may_store_the_same_changes_and_positions_at_once(replicas: list[Store]):
+    transitions = [transition(f"e{number}") for number in range(10)]
+    changes = changes_of(transitions, {}, policy=MailPolicy(), now_ms=START_MS)
+    for positions in ({0: 1, 1: 1}, {1: 2, 0: 2}, {2: 3}):
+        await asyncio.gather(
+            *(
+                replica.repository.store(changes if number % 2 else changes[::-1], positions)
+                for number, replica in enumerate(replicas * 3)
+            )
+        )
+    assert await replicas[0].repository.count_episodes(user_id=None, states=frozenset()) == 10
+    assert len(await replicas[0].all_mails()) == 10
+    assert await replicas[1].repository.positions() == {0: 2, 1: 2, 2: 3}
+
+
+async def test_what_one_process_stores_another_acknowledges_sends_and_erases(replicas: list[Store]):
+    """Everything at once, in opposite orders: no call fails, and nothing is left half done."""
+    here, there = replicas
+    policy = MailPolicy(remind_after_ms=1)
+
+    async def live(user_id: int) -> None:
+        name = f"e{user_id}"
+        await here.take(transition(name, user_id=user_id), policy=policy)
+        await asyncio.gather(
+            there.repository.acknowledge(name, at_ms=5, reminder="seen"),
+            here.take(transition(name, 2, user_id=user_id), policy=policy),
+            send(there),
+            send(here),
+        )
+        if user_id % 2:
+            await asyncio.gather(
+                there.repository.erase_user(user_id),
+                send(here),
+                here.outbox.release_held(now_ms=START_MS, oldest_ms=0, reason="old"),
+            )
+
+    async def send(store: Store) -> None:
+        mail = await store.outbox.claim(now_ms=START_MS + 2, lease_ms=LEASE_MS)
+        if mail is not None:
+            await store.outbox.settle(mail, Settlement(state="sent", at_ms=START_MS))
+
+    await asyncio.gather(*(live(user_id) for user_id in range(1, 13)))
+    assert await here.repository.user_ids(after=-1, limit=100) == [2, 4, 6, 8, 10, 12]
+    assert {mail.user_id for mail in await there.all_mails()} == {2, 4, 6, 8, 10, 12}
+    tally = await here.repository.tally()
+    assert tally.episodes == {"open": 0, "acknowledged": 0, "ended": 6}

@@ -1,11 +1,12 @@
 """What every place for devices promises."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.relational import ON_SERVERS, any_engine
+from tests.support.relational import ON_SERVERS, any_engine, two_engines
 
 from energy_tracker.services.device.adapters.memory import MemoryDeviceRepository
 from energy_tracker.services.device.adapters.sql import SqlDeviceRepository
@@ -125,3 +126,29 @@ async def test_changes_come_in_order_of_version_each_entry_in_its_newest_state(r
     assert await repository.changes(after=2, limit=5) == ([retired], 3)
     assert await repository.changes(after=3, limit=5) == ([], 3)
     assert await repository.changes(after=99, limit=5) == ([], 3)
+
+
+@pytest.mark.parametrize("replicas", ON_SERVERS, indirect=True)
+async def test_a_reader_never_sees_half_of_another_process_s_change(replicas: list[SqlDeviceRepository]) -> None:
+    (device,) = await add(replicas[0], details())
+
+    async def hand_on() -> None:
+        for user_id in range(2, 40):
+            async with replicas[1].change() as change:
+                current = await change.find(device.id)
+                assert current is not None
+                assignments = (*current.assignments, Assignment(user_id, user_id, None))
+                await change.save(replace(current, details=details(user_id=user_id), assignments=assignments))
+
+    writing = asyncio.create_task(hand_on())
+    while not writing.done():
+        seen = await replicas[0].find(device.id)
+        assert seen is not None
+        assert seen.assignments[-1].user_id == seen.details.user_id == seen.version == len(seen.assignments)
+    await writing
+
+
+@pytest.fixture
+async def replicas(request: pytest.FixtureRequest) -> AsyncIterator[list[SqlDeviceRepository]]:
+    async with two_engines(request) as engines:
+        yield [SqlDeviceRepository(engine) for engine in engines]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.relational import ON_SERVERS, any_engine
+from tests.support.relational import ON_SERVERS, any_engine, two_engines
 
 from energy_tracker.services.user.adapters.memory import MemoryUserRepository
 from energy_tracker.services.user.adapters.sql import SqlUserRepository
@@ -127,3 +127,32 @@ async def test_changes_come_in_order_of_version_each_entry_in_its_newest_state(r
 async def test_changes_at_once_get_versions_of_their_own(repository: UserRepository) -> None:
     users = await asyncio.gather(*(add(repository, details(email=f"a{number}@b.example")) for number in range(10)))
     assert sorted(user.version for (user,) in users) == list(range(1, 11))
+
+
+@pytest.fixture(params=ON_SERVERS)
+async def replicas(request: pytest.FixtureRequest) -> AsyncIterator[list[SqlUserRepository]]:
+    async with two_engines(request) as engines:
+        yield [SqlUserRepository(engine) for engine in engines]
+
+
+async def test_a_follower_misses_no_change_that_two_processes_make_at_once(replicas: list[SqlUserRepository]) -> None:
+    async def write(repository: UserRepository, name: str) -> None:
+        for number in range(25):
+            await add(repository, details(email=f"{name}{number}@b.example"))
+
+    followed: list[int] = []
+
+    async def follow() -> None:
+        while len(followed) < 100:
+            changed, newest = await replicas[0].changes(after=followed[-1] if followed else 0, limit=7)
+            followed.extend(user.version for user in changed)
+            assert newest >= (followed[-1] if followed else 0)
+
+    writers = (write(replicas[number % 2], f"w{number}-") for number in range(4))
+    await asyncio.gather(follow(), *writers)
+    assert followed == list(range(1, 101))
+
+
+async def test_an_address_that_two_processes_take_at_once_goes_to_one(replicas: list[SqlUserRepository]) -> None:
+    taken = await asyncio.gather(*(add(each, details()) for each in replicas * 4), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in taken) == ["EmailAlreadyInUse"] * 7 + ["list"]

@@ -157,6 +157,18 @@ async def any_engine(request: pytest.FixtureRequest, folder: Path) -> AsyncItera
         await engine.dispose()
 
 
+@asynccontextmanager
+async def two_engines(request: pytest.FixtureRequest) -> AsyncIterator[tuple[AsyncEngine, AsyncEngine]]:
+    """Give two engines of an empty database on the server that the parameter names: two processes that share it."""
+    url = await empty_database(request.config, request.param)
+    engines = create_engine(url), create_engine(url)
+    try:
+        yield engines
+    finally:
+        for engine in engines:
+            await engine.dispose()
+
+
 class Switch(httpx.AsyncBaseTransport):
     """A way to a service that can be cut."""
 
