@@ -52,6 +52,5 @@ LABEL org.opencontainers.image.title="Energy Tracker" \
       org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001
 WORKDIR /var/lib/energy-tracker
-EXPOSE 8080 8081 8082 8083 8084 8085
 ENTRYPOINT ["energy-tracker"]
 CMD ["--help"]
