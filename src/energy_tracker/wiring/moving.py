@@ -130,7 +130,7 @@ async def move_to_folder(*, servers: Servers, home: Path, clock: Clock, tell: Te
                     return await _compare(source, target, tell, carried=False)
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
-            async with folder_side(scratch, clock) as target:
+            async with folder_side(home, clock, within=SCRATCH) as target:
                 await _carry(source, target, tell)
                 report = await _compare(source, target, tell, carried=True)
         if report.same:

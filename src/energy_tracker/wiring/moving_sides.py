@@ -106,8 +106,12 @@ class _FolderIntake:
 
 
 @asynccontextmanager
-async def folder_side(home: Path, clock: Clock) -> AsyncIterator[Side]:
-    """Give the files of a folder whose lock the caller holds; those that are missing are made."""
+async def folder_side(home: Path, clock: Clock, *, within: str = "") -> AsyncIterator[Side]:
+    """Give the files of a folder whose lock the caller holds; those that are missing are made.
+
+    `within` is the name of a folder inside it that has the files for now.
+    """
+    name, home = f"the folder {home}", home / within
     async with AsyncExitStack() as stack:
         engine = create_engine(f"sqlite+aiosqlite:///{home / 'relational.db'}")
         stack.push_async_callback(engine.dispose)
@@ -148,7 +152,7 @@ async def folder_side(home: Path, clock: Clock) -> AsyncIterator[Side]:
             return set(await store.known_devices())
 
         yield Side(
-            name=f"the folder {home}",
+            name=name,
             engine=engine,
             store=store,
             homes=EveryHome(),
