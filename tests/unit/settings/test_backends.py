@@ -65,7 +65,9 @@ def test_what_a_backend_cannot_do_without_is_asked_for() -> None:
 @pytest.mark.parametrize("wrong", ["a b", "ä", "x" * 101, "a\n"])
 def test_a_prefix_of_topics_is_one_that_kafka_takes(wrong: str) -> None:
     assert load_settings(KAFKA | {"ENERGY_TRACKER_KAFKA_TOPIC_PREFIX": "home-2."}).log.topic_prefix == "home-2."
-    assert mistakes(KAFKA | {"ENERGY_TRACKER_KAFKA_TOPIC_PREFIX": wrong}).keys() == {"ENERGY_TRACKER_KAFKA_TOPIC_PREFIX"}
+    assert mistakes(KAFKA | {"ENERGY_TRACKER_KAFKA_TOPIC_PREFIX": wrong}).keys() == {
+        "ENERGY_TRACKER_KAFKA_TOPIC_PREFIX"
+    }
 
 
 def test_several_brokers_are_separated_by_commas() -> None:
