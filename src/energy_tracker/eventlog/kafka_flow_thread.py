@@ -3,7 +3,8 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -21,7 +22,7 @@ from energy_tracker.eventlog.kafka_progress import Progress
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
 from energy_tracker.eventlog.kafka_state import NOTE_KEY, PartitionState, StateLoader, encode_note
 from energy_tracker.eventlog.kafka_transactions import Appended, Transactions
-from energy_tracker.eventlog.port import LogUnavailable
+from energy_tracker.eventlog.port import LogUnavailable, Record
 from energy_tracker.kit.health import PartHealth
 
 log = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class FlowThread:
             self._idle_since = time.monotonic()
             prefix = len(self._options.kafka.topic_prefix)
             self._progress.look(self._consumer, self._positions())
-            settle(request, [record_of(message, (message.topic() or "")[prefix:]) for message in messages])
+            settle(request, [_record(message, prefix) for message in messages])
 
     def _usable(self, polled: Iterable[Message]) -> list[Message]:
         found: list[Message] = []
@@ -295,3 +296,23 @@ class FlowThread:
                 return
             if order is not None:
                 settle(order, ended)
+
+
+def _record(message: Message, prefix: int) -> Record:
+    """Return a message as a record; most have no headers, and cost a third as much to read."""
+    topic = (message.topic() or "")[prefix:]
+    if message.headers():
+        return record_of(message, topic)
+    key = message.key()
+    return Record(
+        topic,
+        message.partition() or 0,
+        message.offset() or 0,
+        None if key is None else key.decode("utf-8", "backslashreplace"),
+        message.value() or b"",
+        _NO_HEADERS,
+        message.timestamp()[1],
+    )
+
+
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -9,6 +9,8 @@ from hashlib import blake2b
 
 _UUID8 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 _UUID_BYTES = 16
+_KEPT = ~(0xF << 76 | 0x3 << 62)
+_VERSION_8 = 0x8 << 76 | 0x2 << 62  # the version's and the variant's bits
 _UUID_TEXT = 36
 
 
@@ -29,10 +31,14 @@ def derived_event_key(  # noqa: PLR0913, PLR0917 - the canonical content of a re
     content = f"{device_id}|{instant_us}|{kind}|{direction}|{amount + 0.0!r}|{since_us}"
     if channel:
         content = f"{content}|{channel}"
-    digest = bytearray(blake2b(content.encode(), digest_size=_UUID_BYTES).digest())
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return bytes(digest)
+    number = int.from_bytes(blake2b(content.encode(), digest_size=_UUID_BYTES).digest(), "big")
+    return (number & _KEPT | _VERSION_8).to_bytes(_UUID_BYTES, "big")
+
+
+def derived_event_text(key: bytes) -> str:
+    """Return the event id of a key that content has decided."""
+    digits = key.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def event_key(event_id: str) -> bytes:
@@ -50,6 +56,5 @@ def is_derived_form(key: bytes) -> bool:
 def event_id_text(key: bytes) -> str:
     """Return the event id of a key, as it is on the wire."""
     if is_derived_form(key):
-        digits = key.hex()
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        return derived_event_text(key)
     return key.decode("ascii")

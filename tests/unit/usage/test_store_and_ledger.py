@@ -1,7 +1,6 @@
 """Recording through the real store: rules that change, late devices, explanations, and counts that stay exact."""
 
 import asyncio
-import dataclasses
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -203,7 +202,7 @@ async def test_a_dead_letter_that_is_replayed_leaves_the_dead_letters(tmp_path: 
 
 
 def replace_offset(record: Record, offset: int) -> Record:
-    return dataclasses.replace(record, offset=offset)
+    return msgspec.structs.replace(record, offset=offset)
 
 
 GOOD = {"deviceId": 1, "timestamp": "2026-06-01T00:00:00Z", "powerW": 60}

@@ -9,8 +9,7 @@ import msgspec
 
 from energy_tracker.contracts.readings import ReadingMessage
 from energy_tracker.eventlog.port import Record
-from energy_tracker.kit.ids import derived_event_key, event_id_text, event_key
-from energy_tracker.kit.instants import to_ms
+from energy_tracker.kit.ids import derived_event_key, derived_event_text, event_id_text, event_key
 from energy_tracker.services.usage.model.readings import Kind, LogPosition, Reading
 from energy_tracker.services.usage.ports import DeadLetter
 
@@ -40,6 +39,12 @@ class UnusableReading(ValueError):
 def decode_record(record: Record) -> tuple[list[Reading], list[DeadLetter]]:
     """Return the readings of one record, and a dead letter for each part that is none."""
     value = record.value
+    if value[:1] == b"{":  # by far most of what comes one by one
+        try:
+            source = LogPosition(record.topic, record.partition, record.offset)
+            return [to_reading(_one.decode(value), record.appended_ms, source)], []
+        except (*UNREADABLE, UnusableReading) as error:
+            return [], [_dead(str(error), value, record)]
     if not value.lstrip().startswith(b"["):
         return _decode_parts([value], record)
     try:
@@ -73,17 +78,17 @@ def _dead(reason: str, original: bytes, record: Record) -> DeadLetter:
 
 def to_reading(message: ReadingMessage, appended_ms: int, source: LogPosition | None = None) -> Reading:
     """Check a message and return its reading. Raises `UnusableReading`."""
-    if message.power_w is not None:
-        kind: Kind = "power"
-        amount = message.power_w
-        several = message.energy_consumed is not None or message.register_kwh is not None
-    elif message.register_kwh is not None:
-        kind, amount, several = "register", message.register_kwh, message.energy_consumed is not None
-    elif message.energy_consumed is not None:
-        kind, amount, several = "interval", message.energy_consumed, False
+    energy_kwh, register_kwh, power_w = message.energy_consumed, message.register_kwh, message.power_w
+    kind: Kind
+    if energy_kwh is not None:
+        kind, amount, is_one = "interval", energy_kwh, register_kwh is None and power_w is None
+    elif register_kwh is not None:
+        kind, amount, is_one = "register", register_kwh, power_w is None
+    elif power_w is not None:
+        kind, amount, is_one = "power", power_w, True
     else:
         raise UnusableReading("none of energyConsumed, registerKwh and powerW is there")
-    if several:
+    if not is_one:
         raise UnusableReading("more than one of energyConsumed, registerKwh and powerW is there")
     if not 0 <= amount <= GREATEST[kind]:
         raise UnusableReading(f"the {kind} value {amount!r} is not between 0 and {GREATEST[kind]:g}")
@@ -94,12 +99,19 @@ def to_reading(message: ReadingMessage, appended_ms: int, source: LogPosition | 
     if since_us is not None and (kind != "interval" or since_us >= time_us):
         raise UnusableReading("since goes with energyConsumed only, and lies before timestamp")
     channel = message.channel or ""
-    if len(channel) > MAX_CHANNEL or not channel.isprintable():
+    if channel and (len(channel) > MAX_CHANNEL or not channel.isprintable()):
         raise UnusableReading(f"channel is not at most {MAX_CHANNEL} printable characters")
+    key = derived_event_key(
+        message.device_id, time_us, kind, message.direction or "import", amount, since_us, message.channel
+    )
+    event_id = message.event_id
+    key_follows = time_us % 1000 == 0 and (since_us is None or since_us % 1000 == 0)
+    if event_id is not None and event_id != derived_event_text(key):
+        key, key_follows = _chosen_key(event_id), False
     return Reading(
         message.device_id,
         time_us // 1000,
-        _key(message, kind, amount, time_us, since_us),
+        key,
         kind,
         float(amount),
         message.direction,
@@ -107,14 +119,12 @@ def to_reading(message: ReadingMessage, appended_ms: int, source: LogPosition | 
         message.received_at or appended_ms,
         channel,
         source,
+        key_follows,
     )
 
 
-def _key(message: ReadingMessage, kind: Kind, amount: float, time_us: int, since_us: int | None) -> bytes:
-    event_id = message.event_id
-    if event_id is None:
-        direction = message.direction or "import"
-        return derived_event_key(message.device_id, time_us, kind, direction, amount, since_us, message.channel)
+def _chosen_key(event_id: str) -> bytes:
+    """Return the key of an event id that the sender chose. Raises `UnusableReading`."""
     if not (0 < len(event_id) <= MAX_EVENT_ID and event_id.isascii() and event_id.isprintable()):
         raise UnusableReading("eventId is not 1 to 64 printable ASCII characters")
     return event_key(event_id)
@@ -129,7 +139,7 @@ def _instant_us(instant: float | str, name: str) -> int:
             raise UnusableReading(f"{name} {instant[:40]!r} is not an ISO-8601 instant") from None
         if moment.tzinfo is None:
             raise UnusableReading(f"{name} {instant[:40]!r} has no offset")
-        time_us = to_ms(moment) * 1000 + moment.microsecond % 1000
+        time_us = round(moment.timestamp() * 1_000_000)
     elif not math.isfinite(instant):
         raise UnusableReading(f"{name} is not a number")
     else:

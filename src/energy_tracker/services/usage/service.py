@@ -4,17 +4,15 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from energy_tracker.contracts.directory import DirectoryDevice
-from energy_tracker.contracts.topics import ENERGY_USAGE
 from energy_tracker.contracts.usage import RebuildAnswer
-from energy_tracker.eventlog.port import BEFORE_ALL, Record
+from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.kit.problems import TemporarilyUnavailable
-from energy_tracker.services.usage.decoding import decode_record
-from energy_tracker.services.usage.deriving import READINGS_AT_ONCE, Deriver
+from energy_tracker.services.usage.batches import DecodedRecords, behind, decode_together
+from energy_tracker.services.usage.deriving import Deriver
 from energy_tracker.services.usage.model.homes import owned_spans
 from energy_tracker.services.usage.model.readings import DeviceRules, Place, Reading
 from energy_tracker.services.usage.news import bury, dead_letter_of
@@ -36,7 +34,6 @@ from energy_tracker.services.usage.routing import (
     Sorter,
     hand_over,
     handed_over_device,
-    kind_of,
     place_of,
 )
 from energy_tracker.services.usage.watch import HomeWatch
@@ -87,6 +84,10 @@ class UsageService:
             return dict(await self._stored_positions())
 
     async def record_readings(self, *, records: Sequence[Record]) -> int:
+        """Decode records that follow each other and store their readings; see `record_decoded`."""
+        return await self.record_decoded(decoded=await decode_together(records))
+
+    async def record_decoded(self, *, decoded: Sequence[DecodedRecords]) -> int:
         """Store the readings of records that follow each other, with all that they change and the position.
 
         Records up to the stored position are known already and are passed over.
@@ -94,44 +95,37 @@ class UsageService:
         and the same records may come again; `TooMuchPoison` where the log seems to hold something else altogether.
         """
         async with self._turn:
-            positions = await self._stored_positions()
-            waiting = [record for record in records if record.offset > positions.get(place_of(record), BEFORE_ALL)]
             stored = 0
-            for kind, together in groupby(waiting, key=kind_of):
-                if kind is RecordKind.HAND_OVER:
-                    for record in together:
+            for alike in decoded:
+                positions = await self._stored_positions()
+                waiting = behind(positions, alike.records)
+                if not waiting:
+                    continue
+                if alike.kind is RecordKind.HAND_OVER:
+                    for record in waiting:
                         await self._take_handed_over(record)
+                elif len(waiting) == len(alike.records):
+                    stored += await self._record_alike(alike)
                 else:
-                    stored += await self._record_alike(list(together), replayed=kind is RecordKind.REPLAYED)
+                    stored += await self._record_alike(*await decode_together(waiting))
             return stored
 
-    async def _record_alike(self, records: Sequence[Record], *, replayed: bool) -> int:
+    async def _record_alike(self, decoded: DecodedRecords) -> int:
         """Store the readings of records that all are, or all are not, replayed dead letters."""
-        turn = Recorded(positions={place_of(record): record.offset for record in records})
-        readings: list[Reading] = []
-        poison, give_way_at = self._poison_in_a_row, READINGS_AT_ONCE
-        for record in records:
-            if len(readings) >= give_way_at:  # others of this event loop have requests to answer
-                give_way_at += READINGS_AT_ONCE
-                await asyncio.sleep(0)
-            good, dead = decode_record(record)
-            readings += good
-            turn.dead_letters += dead
-            if not replayed and record.topic == ENERGY_USAGE:
-                turn.consumed += len(good) + len(dead)
-            poison = 0 if good else poison + len(dead)
-            if poison > self.poison_limit:
-                raise TooMuchPoison(f"{poison} messages in a row cannot be read, up to offset {record.offset}.")
-        stored = await self._store_what_is_taken(readings, turn, replayed=replayed)
+        poison = decoded.poison_at_end(self._poison_in_a_row)
+        if max(poison, decoded.longest_poison) > self.poison_limit:
+            raise TooMuchPoison(f"{poison} messages in a row cannot be read, up to {decoded.records[-1].offset}.")
+        stored = await self._store_what_is_taken(decoded)
         self._poison_in_a_row = poison
         return stored
 
-    async def _store_what_is_taken(self, readings: Sequence[Reading], decoded: Recorded, *, replayed: bool) -> int:
-        """Store a turn that has been decoded; where the store refuses readings, store it without them."""
+    async def _store_what_is_taken(self, decoded: DecodedRecords) -> int:
+        """Store what has been decoded; where the store refuses readings, store it without them."""
+        readings, replayed = decoded.readings, decoded.kind is RecordKind.REPLAYED
         refused: list[DeadLetter] = []
         while True:
             turn = Recorded(
-                positions=decoded.positions,
+                positions=decoded.last_offsets,
                 consumed=decoded.consumed,
                 dead_letters=[*decoded.dead_letters, *refused],
             )

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from energy_tracker.clients.directory import DirectoryChange
-from energy_tracker.eventlog.port import EventLog, Message
+from energy_tracker.eventlog.port import Batch, EventLog, Message
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.health import PartHealth
+from energy_tracker.services.usage.batches import DecodedRecords, decode_together
 from energy_tracker.services.usage.ports import ReadingStore, UsageStream
 from energy_tracker.services.usage.service import UsageService
 
@@ -19,6 +21,7 @@ RETRY_S = 1.0
 _NEWS_AT_ONCE = 500
 _FLOW = "flow"
 _REGISTRY = "registry"
+_Ready = asyncio.Queue[tuple[Batch, list[DecodedRecords]] | None]
 
 
 @dataclass
@@ -90,8 +93,26 @@ class UsageWorker:
         await self._follow_all()
         if not await self.stream.lag():
             self.errors.pop(_FLOW, None)
-        async for batch in self.stream.batches(after=positions):
-            self.recorded += await self.service.record_readings(records=batch.records)
+        decoded: _Ready = asyncio.Queue(maxsize=1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._decode(self.stream.batches(after=positions), decoded))
+                group.create_task(self._record(decoded))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _decode(self, batches: AsyncIterator[Batch], decoded: _Ready) -> None:
+        """Take batches and decode them, one ahead of what is being stored; None says that there are no more."""
+        async with aclosing(batches):  # type: ignore[type-var]  # every implementation is an async generator
+            async for batch in batches:
+                await decoded.put((batch, await decode_together(batch.records)))
+        await decoded.put(None)
+
+    async def _record(self, decoded: _Ready) -> None:
+        """Store batches, one after the other."""
+        while (ready := await decoded.get()) is not None:
+            batch, records = ready
+            self.recorded += await self.service.record_decoded(decoded=records)
             await batch.commit()
             self.errors.pop(_FLOW, None)
 

@@ -86,7 +86,7 @@ def reading_line(reading: Reading) -> str:
         more += f',direction="{reading.direction}"'
     if reading.channel:
         more += f",channel={field_text(reading.channel)}"
-    if reading.key != _derived_key(reading):
+    if not reading.key_follows:
         more += f",eventId={field_text(event_id_text(reading.key))}"
     return (
         f"{measurement},deviceId={reading.device_id} {_VALUE[measurement][0]}={reading.amount!r},"

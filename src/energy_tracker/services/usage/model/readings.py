@@ -33,7 +33,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     `time_ms`, `since_ms` and `received_ms` are ms since 1970. `direction` is None where the sender left it to the
     device.
     Readings of a device are ordered by (`time_ms`, `key`); `key` is the event id (`kit.ids.event_key`).
-    `source` is known of one that has just come; whether a store keeps it is its own affair.
+    `source` is known of one that has just come; whether a store keeps it is its own affair. `key_follows` says that the
+    key is the one that the content gives, where that was looked at.
     """
 
     device_id: int
@@ -46,6 +47,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     received_ms: int = 0
     channel: str = ""
     source: LogPosition | None = None
+    key_follows: bool = False
 
     @property
     def identity(self) -> tuple[int, int, bytes]:

@@ -1,0 +1,81 @@
+"""Records that were taken from the log together, decoded: what can be done with them before those in front are."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from energy_tracker.contracts.topics import ENERGY_USAGE
+from energy_tracker.eventlog.port import BEFORE_ALL, Record
+from energy_tracker.services.usage.decoding import decode_record
+from energy_tracker.services.usage.deriving import READINGS_AT_ONCE
+from energy_tracker.services.usage.model.readings import Place, Reading
+from energy_tracker.services.usage.ports import DeadLetter
+from energy_tracker.services.usage.routing import RecordKind, kind_of
+
+
+@dataclass(slots=True)
+class DecodedRecords:
+    """Records of one kind that follow each other, and what is in them.
+
+    `consumed` is how many readings, and parts that are none, the log holds in them and no ledger has counted yet.
+    Messages without any good reading are poison: `poison_last` follow the last good one, `longest_poison` is the
+    longest run; both count the parts of messages.
+    """
+
+    kind: RecordKind
+    records: Sequence[Record]
+    readings: list[Reading] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    consumed: int = 0
+    poison_last: int = 0
+    longest_poison: int = 0
+    has_good: bool = False
+
+    def take(self, good: list[Reading], dead: list[DeadLetter]) -> None:
+        """Add what the next record holds."""
+        self.readings += good
+        self.dead_letters += dead
+        if good:
+            self.has_good = True
+            self.poison_last = 0
+        else:
+            self.poison_last += len(dead)
+            self.longest_poison = max(self.longest_poison, self.poison_last)
+
+    def poison_at_end(self, before: int) -> int:
+        """Return how long the run of poison is that ends here, `before` being the one that ends in front."""
+        return self.poison_last if self.has_good else before + self.poison_last
+
+    @property
+    def last_offsets(self) -> dict[Place, int]:
+        """The last offset of each partition."""
+        last = {(record.topic, record.partition): record.offset for record in self.records}
+        return {Place(topic, partition): offset for (topic, partition), offset in last.items()}
+
+
+async def decode_together(records: Sequence[Record]) -> list[DecodedRecords]:
+    """Return records as runs of one kind each, decoded; others of the event loop have their turns meanwhile."""
+    decoded: list[DecodedRecords] = []
+    since = 0
+    for kind, together in groupby(records, key=kind_of):
+        alike = DecodedRecords(kind, list(together))
+        decoded.append(alike)
+        if kind is RecordKind.HAND_OVER:
+            continue
+        for record in alike.records:
+            good, dead = decode_record(record)
+            alike.take(good, dead)
+            if kind is RecordKind.NEW and record.topic == ENERGY_USAGE:
+                alike.consumed += len(good) + len(dead)
+            since += len(good)
+            if since > READINGS_AT_ONCE:
+                since = 0
+                await asyncio.sleep(0)
+    return decoded
+
+
+def behind(positions: Mapping[Place, int], records: Sequence[Record]) -> Sequence[Record]:
+    """Return the records that lie behind the positions."""
+    after = {(place.topic, place.partition): offset for place, offset in positions.items()}
+    return [record for record in records if record.offset > after.get((record.topic, record.partition), BEFORE_ALL)]
