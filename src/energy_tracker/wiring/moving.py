@@ -106,7 +106,8 @@ async def move_to_servers(*, home: Path, servers: Servers, clock: Clock, tell: T
                 if carry:
                     await _carry(source, target, tell)
                 else:
-                    tell("The servers have taken in readings already: nothing is written, both sides are compared.")
+                    await _refuse_unfinished(source, target)
+                    tell("The move is done already: nothing is written, both sides are compared.")
                 return await _compare(source, target, tell, carried=carry)
 
 
@@ -218,6 +219,17 @@ async def _refuse_taken(source: Side, target: Side, intake: Intake) -> None:
     turned_away = (there.duplicate, there.rejected)
     if any(turned_away) and turned_away != (intake.duplicate, intake.rejected):
         raise PlaceIsTaken("The services have turned readings away already, so their ledger has begun.")
+
+
+async def _refuse_unfinished(source: Side, target: Side) -> None:
+    """Raise `PlaceIsTaken` where services have taken in readings before all devices were carried."""
+    missing = sorted({*await source.store.known_devices()} - {*await target.store.known_devices()})
+    if missing:
+        message = (
+            f"The services have taken in readings, and devices of {source.name} are missing there "
+            f"({', '.join(map(str, missing[:10]))}). Give the services an empty database, bucket and topics."
+        )
+        raise PlaceIsTaken(message)
 
 
 async def _compare(source: Side, target: Side, tell: Tell, *, carried: bool) -> MoveReport:

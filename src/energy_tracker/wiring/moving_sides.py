@@ -1,7 +1,7 @@
 """The two sides of a move: a data folder, and the servers that services in processes of their own share."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from energy_tracker.contracts import topics
 from energy_tracker.contracts.ingestion import IngestionLedger
 from energy_tracker.eventlog.kafka import KafkaEventLog
 from energy_tracker.eventlog.kafka_client import KafkaOptions, ensure_topics, partitions
+from energy_tracker.eventlog.kafka_flow import PartitionsMoved
 from energy_tracker.eventlog.kafka_members import members_of
 from energy_tracker.eventlog.sqlite import SqliteEventLog
 from energy_tracker.eventlog.sqlite_schema import prepare_log
@@ -187,6 +188,7 @@ async def servers_side(servers: Servers, clock: Clock) -> AsyncIterator[Side]:
     """
     kafka = servers.kafka
     async with AsyncExitStack() as stack:
+        stack.enter_context(_alone())
         engine = create_engine(servers.database_url)
         stack.push_async_callback(engine.dispose)
         await migrate(engine)
@@ -225,6 +227,15 @@ async def servers_side(servers: Servers, clock: Clock) -> AsyncIterator[Side]:
             waiting=waiting,
             devices=devices,
         )
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    try:
+        yield
+    except PartitionsMoved as error:
+        message = "usage-service was started, so the move has stopped. Stop it, and start the move again: it goes on."
+        raise ServicesAreRunning(message) from error
 
 
 async def _refuse_members(kafka: KafkaOptions) -> None:
