@@ -129,18 +129,21 @@ class Stack:
     async def ready(self, *names: str) -> None:
         """Wait until these, or all that are to run, are UP."""
         for process in [self[name] for name in names] or [each for each in self.processes.values() if each.wanted]:
+            said = ["nothing"]
 
-            async def is_up(process: ServiceProcess = process) -> bool:
+            async def is_up(process: ServiceProcess = process, said: list[str] = said) -> bool:
                 try:
                     answer = await self.http.get(f"{process.url}/actuator/health", timeout=5)
-                except httpx.TransportError:
+                except httpx.TransportError as error:
+                    said[0] = repr(error)
                     return False
+                said[0] = answer.text
                 return answer.status_code == 200
 
-            await self.until(is_up, process.name)
+            await self.until(is_up, lambda name=process.name, said=said: f"{name} is UP (it says {said[0]})")
 
     async def until(
-        self, condition: Callable[[], Awaitable[bool]], what: str = "", *, patience_s: float = PATIENCE_S
+        self, condition: Callable[[], Awaitable[bool]], what: str | Callable[[], str], *, patience_s: float = PATIENCE_S
     ) -> None:
         """Return once the condition holds; fails after a while, and where a process ends that is to run."""
         try:
@@ -150,7 +153,8 @@ class Stack:
                     await asyncio.sleep(LOOK_AGAIN_S)
         except TimeoutError:
             said = "\n\n".join(each.last_words for each in self.processes.values() if each.log.exists())
-            message = f"{what or condition.__name__} in vain; what the services said last:\n{said}"
+            waited_for = what if isinstance(what, str) else what()
+            message = f"waited in vain until {waited_for}; what the services said last:\n{said}"
             raise AssertionError(message) from None
 
     def check_alive(self) -> None:
