@@ -3,8 +3,7 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -22,7 +21,7 @@ from energy_tracker.eventlog.kafka_progress import Progress
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
 from energy_tracker.eventlog.kafka_state import NOTE_KEY, PartitionState, StateLoader, encode_note
 from energy_tracker.eventlog.kafka_transactions import Appended, Transactions
-from energy_tracker.eventlog.port import LogUnavailable, Record
+from energy_tracker.eventlog.port import LogUnavailable
 from energy_tracker.kit.health import PartHealth
 
 log = logging.getLogger(__name__)
@@ -31,6 +30,8 @@ BATCH_BYTES: Final = 2_000_000
 BATCH_RECORDS: Final = 20_000
 WINDOW_S: Final = 0.01
 """How long a batch waits for more once it has something."""
+_AT_ONCE: Final = 2_000
+_LARGE_BYTES: Final = 20_000.0  # what a message is taken to have before any was seen
 _LOOK_S: Final = 0.1
 _BUSY_S: Final = 3.0
 _RETRY_S: Final = 1.0
@@ -61,7 +62,7 @@ class FlowThread:
         self._progress = Progress()
         self._moved_at = time.monotonic()
         self._error: str | None = "it has not joined the group yet"
-        self._mean_bytes = 200.0
+        self._mean_bytes = _LARGE_BYTES
 
     def run(self) -> None:
         """Work until told to end."""
@@ -170,7 +171,8 @@ class FlowThread:
         size = sum(len(message) for message in messages)
         timeout = _LOOK_S
         while size < BATCH_BYTES and len(messages) < BATCH_RECORDS:
-            wanted = min(BATCH_RECORDS - len(messages), int((BATCH_BYTES - size) / self._mean_bytes) + 1)
+            room = int((BATCH_BYTES - size) / self._mean_bytes) + 1
+            wanted = min(BATCH_RECORDS - len(messages), room, _AT_ONCE)
             found = self._usable(self._consumer.consume(wanted, timeout))
             if self._request is None or request.number != self._number:
                 return  # the partitions were taken away meanwhile; whoever has them reads these again
@@ -185,7 +187,7 @@ class FlowThread:
             self._idle_since = time.monotonic()
             prefix = len(self._options.kafka.topic_prefix)
             self._progress.look(self._consumer, self._positions())
-            settle(request, [_record(message, prefix) for message in messages])
+            settle(request, [record_of(message, (message.topic() or "")[prefix:]) for message in messages])
 
     def _usable(self, polled: Iterable[Message]) -> list[Message]:
         found: list[Message] = []
@@ -296,23 +298,3 @@ class FlowThread:
                 return
             if order is not None:
                 settle(order, ended)
-
-
-def _record(message: Message, prefix: int) -> Record:
-    """Return a message as a record; most have no headers, and cost a third as much to read."""
-    topic = (message.topic() or "")[prefix:]
-    if message.headers():
-        return record_of(message, topic)
-    key = message.key()
-    return Record(
-        topic,
-        message.partition() or 0,
-        message.offset() or 0,
-        None if key is None else key.decode("utf-8", "backslashreplace"),
-        message.value() or b"",
-        _NO_HEADERS,
-        message.timestamp()[1],
-    )
-
-
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})

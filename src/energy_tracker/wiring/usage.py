@@ -50,7 +50,10 @@ async def usage_service(
     store, homes = backends.store, backends.homes
     watch = HomeWatch(store, directory, homes)
     service = UsageService(store, directory, watch, clock, options.patience_ms, homes=homes)
-    worker = UsageWorker(backends.log, backends.stream, store, service, clock, options.check_interval_s)
+    telemetry = Telemetry("usage")
+    worker = UsageWorker(
+        backends.log, backends.stream, store, service, clock, options.check_interval_s, telemetry=telemetry
+    )
     queries = QueryService(store=store, directory=directory, intake=backends.intake, clock=clock)
     app = create_api(
         queries=queries,
@@ -58,7 +61,7 @@ async def usage_service(
         rebuild=service,
         dead_letters=DeadLetterService(backends.log),
         health=Health({"flow": worker.health, **backends.checks}),
-        telemetry=Telemetry("usage"),
+        telemetry=telemetry,
     )
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:

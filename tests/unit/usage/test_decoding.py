@@ -5,8 +5,7 @@ import pytest
 
 from energy_tracker.eventlog.port import Record
 from energy_tracker.services.usage.decoding import decode_record, to_message
-from energy_tracker.services.usage.model.readings import LogPosition
-from energy_tracker.services.usage.model.readings import Reading
+from energy_tracker.services.usage.model.readings import LogPosition, Reading
 from energy_tracker.services.usage.ports import DeadLetter
 
 T_MS = 1_780_272_000_000

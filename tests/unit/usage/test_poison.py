@@ -8,7 +8,7 @@ from tests.support.usage import KnownHomes, Usage, usage_on
 
 from energy_tracker.eventlog.port import Record
 from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
-from energy_tracker.services.usage.service import TooMuchPoison
+from energy_tracker.services.usage.batches import TooMuchPoison
 
 
 def record(usage: Usage, value: bytes) -> Record:

@@ -7,11 +7,21 @@ from itertools import groupby
 
 from energy_tracker.contracts.topics import ENERGY_USAGE
 from energy_tracker.eventlog.port import BEFORE_ALL, Record
+from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.decoding import decode_record
 from energy_tracker.services.usage.deriving import READINGS_AT_ONCE
 from energy_tracker.services.usage.model.readings import Place, Reading
 from energy_tracker.services.usage.ports import DeadLetter
 from energy_tracker.services.usage.routing import RecordKind, kind_of
+
+POISON_LIMIT = 10_000
+"""Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
+
+
+class TooMuchPoison(TemporarilyUnavailable):
+    """So much on the log cannot be read that setting it aside would drain it: somebody has to look."""
+
+    title = "Too many messages cannot be read"
 
 
 @dataclass(slots=True)
@@ -43,9 +53,15 @@ class DecodedRecords:
             self.poison_last += len(dead)
             self.longest_poison = max(self.longest_poison, self.poison_last)
 
-    def poison_at_end(self, before: int) -> int:
-        """Return how long the run of poison is that ends here, `before` being the one that ends in front."""
-        return self.poison_last if self.has_good else before + self.poison_last
+    def poison_at_end(self, before: int, *, limit: int) -> int:
+        """Return how long the run of poison is that ends here, `before` being the one that ends in front.
+
+        Raises `TooMuchPoison` where it, or one within, is longer than the limit.
+        """
+        poison = self.poison_last if self.has_good else before + self.poison_last
+        if max(poison, self.longest_poison) > limit:
+            raise TooMuchPoison(f"{poison} messages in a row cannot be read, up to {self.records[-1].offset}.")
+        return poison
 
     @property
     def last_offsets(self) -> dict[Place, int]:

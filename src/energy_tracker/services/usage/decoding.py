@@ -78,20 +78,7 @@ def _dead(reason: str, original: bytes, record: Record) -> DeadLetter:
 
 def to_reading(message: ReadingMessage, appended_ms: int, source: LogPosition | None = None) -> Reading:
     """Check a message and return its reading. Raises `UnusableReading`."""
-    energy_kwh, register_kwh, power_w = message.energy_consumed, message.register_kwh, message.power_w
-    kind: Kind
-    if energy_kwh is not None:
-        kind, amount, is_one = "interval", energy_kwh, register_kwh is None and power_w is None
-    elif register_kwh is not None:
-        kind, amount, is_one = "register", register_kwh, power_w is None
-    elif power_w is not None:
-        kind, amount, is_one = "power", power_w, True
-    else:
-        raise UnusableReading("none of energyConsumed, registerKwh and powerW is there")
-    if not is_one:
-        raise UnusableReading("more than one of energyConsumed, registerKwh and powerW is there")
-    if not 0 <= amount <= GREATEST[kind]:
-        raise UnusableReading(f"the {kind} value {amount!r} is not between 0 and {GREATEST[kind]:g}")
+    kind, amount = _measured(message)
     if not 0 < message.device_id < 2**63:
         raise UnusableReading(f"deviceId {message.device_id} is not a positive 64-bit integer")
     time_us = _instant_us(message.timestamp, "timestamp")
@@ -121,6 +108,25 @@ def to_reading(message: ReadingMessage, appended_ms: int, source: LogPosition | 
         source,
         key_follows,
     )
+
+
+def _measured(message: ReadingMessage) -> tuple[Kind, float]:
+    """Return the kind and the amount of a message. Raises `UnusableReading`."""
+    energy_kwh, register_kwh, power_w = message.energy_consumed, message.register_kwh, message.power_w
+    kind: Kind
+    if energy_kwh is not None:
+        kind, amount, is_one = "interval", energy_kwh, register_kwh is None and power_w is None
+    elif register_kwh is not None:
+        kind, amount, is_one = "register", register_kwh, power_w is None
+    elif power_w is not None:
+        kind, amount, is_one = "power", power_w, True
+    else:
+        raise UnusableReading("none of energyConsumed, registerKwh and powerW is there")
+    if not is_one:
+        raise UnusableReading("more than one of energyConsumed, registerKwh and powerW is there")
+    if not 0 <= amount <= GREATEST[kind]:
+        raise UnusableReading(f"the {kind} value {amount!r} is not between 0 and {GREATEST[kind]:g}")
+    return kind, amount
 
 
 def _chosen_key(event_id: str) -> bytes:

@@ -12,7 +12,7 @@ from energy_tracker.contracts.topics import ENERGY_USAGE_BY_OWNER
 from energy_tracker.eventlog.dead_letter import is_replayed
 from energy_tracker.eventlog.port import Record
 from energy_tracker.services.usage.decoding import to_message
-from energy_tracker.services.usage.model.readings import Place, Reading
+from energy_tracker.services.usage.model.readings import DeviceRules, Place, Reading
 from energy_tracker.services.usage.news import dead_letter_of
 from energy_tracker.services.usage.ports import Directory, Homes, Outgoing, Parked, ReadingStore, Recorded
 
@@ -67,6 +67,19 @@ def handed_over_device(record: Record) -> int:
     """Return the device that a record leaves to this process, 0 where it is no such record."""
     device_id = record.headers.get(_HAND_OVER, "")
     return int(device_id) if record.topic == ENERGY_USAGE_BY_OWNER and device_id.isdigit() else 0
+
+
+def rules_of(device: DirectoryDevice) -> DeviceRules:
+    """Return how a device's readings are to be understood."""
+    return DeviceRules(device.kind, device.direction, device.max_hold_ms, device.rated_power_w)
+
+
+def bury_parked(parked: Sequence[Parked], reason: str) -> Recorded:
+    """Return the turn that ends the waiting of parked readings: they become dead letters."""
+    return Recorded(
+        released=[entry.id for entry in parked],
+        dead_letters=[dead_letter_of(entry.reading, reason) for entry in parked],
+    )
 
 
 @dataclass

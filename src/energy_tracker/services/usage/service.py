@@ -1,55 +1,42 @@
 """Recording: from records of the log to stored readings, derived energy and episodes, in one transaction a turn."""
 
 import asyncio
-import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.contracts.usage import RebuildAnswer
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.instants import MS_PER_DAY
-from energy_tracker.kit.problems import TemporarilyUnavailable
-from energy_tracker.services.usage.batches import DecodedRecords, behind, decode_together
+from energy_tracker.services.usage.batches import POISON_LIMIT, DecodedRecords, behind, decode_together
 from energy_tracker.services.usage.deriving import Deriver
 from energy_tracker.services.usage.model.homes import owned_spans
-from energy_tracker.services.usage.model.readings import DeviceRules, Place, Reading
+from energy_tracker.services.usage.model.readings import Place, Reading
 from energy_tracker.services.usage.news import bury, dead_letter_of
+from energy_tracker.services.usage.past import judge_a_piece
 from energy_tracker.services.usage.ports import (
     DeadLetter,
     Directory,
     EveryHome,
     Homes,
-    Parked,
     ReadingsRefused,
     ReadingStore,
     Recorded,
-    Span,
 )
 from energy_tracker.services.usage.routing import (
     NOT_REGISTERED,
     OWNER_DELETED,
     RecordKind,
     Sorter,
+    bury_parked,
     hand_over,
     handed_over_device,
     place_of,
+    rules_of,
 )
 from energy_tracker.services.usage.watch import HomeWatch
 
-log = logging.getLogger(__name__)
-
-JUDGED_AT_ONCE_MS = 7 * MS_PER_DAY
 PARKED_AT_ONCE = 5_000
-POISON_LIMIT = 10_000
-"""Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
-
-
-class TooMuchPoison(TemporarilyUnavailable):
-    """So much on the log cannot be read that setting it aside would drain it: somebody has to look."""
-
-    title = "Too many messages cannot be read"
 
 
 @dataclass
@@ -68,6 +55,8 @@ class UsageService:
     def __post_init__(self) -> None:
         self.news = asyncio.Event()
         """Set whenever messages wait to be appended to the log."""
+        self.on_stored: Callable[[Recorded], None] = lambda _: None
+        """Told of every turn that is stored."""
         self._turn = asyncio.Lock()
         self._sorter = Sorter(self.store, self.directory, self.homes)
         self._deriver = Deriver(self.store)
@@ -112,9 +101,7 @@ class UsageService:
 
     async def _record_alike(self, decoded: DecodedRecords) -> int:
         """Store the readings of records that all are, or all are not, replayed dead letters."""
-        poison = decoded.poison_at_end(self._poison_in_a_row)
-        if max(poison, decoded.longest_poison) > self.poison_limit:
-            raise TooMuchPoison(f"{poison} messages in a row cannot be read, up to {decoded.records[-1].offset}.")
+        poison = decoded.poison_at_end(self._poison_in_a_row, limit=self.poison_limit)
         stored = await self._store_what_is_taken(decoded)
         self._poison_in_a_row = poison
         return stored
@@ -192,7 +179,7 @@ class UsageService:
             while not self.directory.stale and (
                 overdue := await self.store.parked(until_ms=now_ms - self.patience_ms, limit=PARKED_AT_ONCE)
             ):
-                await self._commit(_bury_parked(overdue, NOT_REGISTERED))
+                await self._commit(bury_parked(overdue, NOT_REGISTERED))
             turn = Recorded()
             await self.watch.pass_time(turn, now_ms=now_ms, caught_up=caught_up)
             if turn != Recorded():
@@ -249,7 +236,7 @@ class UsageService:
 
     async def _erase(self, device_id: int) -> None:
         while parked := await self.store.parked(device_ids=[device_id], limit=PARKED_AT_ONCE):
-            await self._commit(_bury_parked(parked, OWNER_DELETED))
+            await self._commit(bury_parked(parked, OWNER_DELETED))
         await self._commit(Recorded(erased={device_id}))
         self.watch.forget_device(device_id)
 
@@ -271,25 +258,12 @@ class UsageService:
         self.watch.forget_device(device.id)
 
     async def _judge_a_piece_of_the_past(self) -> bool:
-        """Judge the beginning of a stretch that waits for it; return whether there was one.
-
-        Pieces are so long that no episode is cut at their end.
-        """
+        """Judge the beginning of a stretch that waits for it; return whether there was one."""
         async with self._turn:
             span = next(iter(await self.store.to_judge()), None)
             if span is None:
                 return False
-            length_ms = JUDGED_AT_ONCE_MS
-            while True:
-                turn = Recorded(judged=[span])
-                piece = Span(span.user_id, span.from_ms, min(span.to_ms, span.from_ms + length_ms))
-                judged_ms = await self.watch.judge_again(piece, turn, now_ms=self.clock.now_ms())
-                if judged_ms > span.from_ms or piece.to_ms == span.to_ms:
-                    break
-                length_ms *= 2
-            if piece.to_ms < span.to_ms:
-                turn.to_judge = [Span(span.user_id, judged_ms, span.to_ms)]
-            await self._commit(turn)
+            await self._commit(await judge_a_piece(self.watch, span, now_ms=self.clock.now_ms()))
             return True
 
     async def _stored_positions(self) -> Mapping[Place, int]:
@@ -313,17 +287,6 @@ class UsageService:
         self._deriver.follow(turn)
         if self._positions is not None:
             self._positions.update(turn.positions)
+        self.on_stored(turn)
         if turn.outgoing:
             self.news.set()
-
-
-def rules_of(device: DirectoryDevice) -> DeviceRules:
-    """Return how a device's readings are to be understood."""
-    return DeviceRules(device.kind, device.direction, device.max_hold_ms, device.rated_power_w)
-
-
-def _bury_parked(parked: Sequence[Parked], reason: str) -> Recorded:
-    return Recorded(
-        released=[entry.id for entry in parked],
-        dead_letters=[dead_letter_of(entry.reading, reason) for entry in parked],
-    )

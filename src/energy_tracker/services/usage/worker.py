@@ -10,8 +10,10 @@ from energy_tracker.clients.directory import DirectoryChange
 from energy_tracker.eventlog.port import Batch, EventLog, Message
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.health import PartHealth
+from energy_tracker.kit.instants import MS_PER_SECOND
+from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.batches import DecodedRecords, decode_together
-from energy_tracker.services.usage.ports import ReadingStore, UsageStream
+from energy_tracker.services.usage.ports import ReadingStore, Recorded, UsageStream
 from energy_tracker.services.usage.service import UsageService
 
 log = logging.getLogger(__name__)
@@ -38,11 +40,17 @@ class UsageWorker:
     """Readings that this process has stored."""
     errors: dict[str, str] = field(default_factory=dict)
     """What does not go on now, by the name of the work, and why."""
+    telemetry: Telemetry = field(default_factory=lambda: Telemetry("usage"))
     _devices: set[int] = field(default_factory=set)
     _users: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._registry_news = asyncio.Event()
+        self._readings = self.telemetry.counter("usage_readings", "Readings taken, by what became of them", "outcome")
+        self._position = self.telemetry.gauge("usage_position", "Last offset that is stored", "topic", "partition")
+        self._lag = self.telemetry.gauge("usage_lag_records", "Records that wait in the log for this process")
+        self._delay = self.telemetry.histogram("usage_delay_seconds", "From a record's append until it is stored")
+        self.service.on_stored = self._count
 
     async def registry_changed(self, change: DirectoryChange) -> None:
         """Take note that the directory has changed."""
@@ -98,7 +106,7 @@ class UsageWorker:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._decode(self.stream.batches(after=positions), decoded))
                 group.create_task(self._record(decoded))
-        except ExceptionGroup as failures:
+        except BaseExceptionGroup as failures:  # what failed first is what there is to say
             raise failures.exceptions[0] from None
 
     async def _decode(self, batches: AsyncIterator[Batch], decoded: _Ready) -> None:
@@ -115,6 +123,19 @@ class UsageWorker:
             self.recorded += await self.service.record_decoded(decoded=records)
             await batch.commit()
             self.errors.pop(_FLOW, None)
+            if batch.records:
+                waited_ms = self.clock.now_ms() - batch.records[0].appended_ms
+                self._delay.observe(max(0, waited_ms) / MS_PER_SECOND)
+
+    def _count(self, turn: Recorded) -> None:
+        """Take a stored turn into the metrics."""
+        self._readings.labels("stored").inc(len(turn.readings))
+        self._readings.labels("repeated").inc(turn.repeated)
+        self._readings.labels("forwarded").inc(turn.forwarded)
+        self._readings.labels("parked").inc(len(turn.parked))
+        self._readings.labels("dead-lettered").inc(sum(letter.readings for letter in turn.dead_letters))
+        for place, offset in turn.positions.items():
+            self._position.labels(place.topic, str(place.partition)).set(offset)
 
     async def _publish_waiting(self) -> None:
         while waiting := await self.store.outgoing(limit=_NEWS_AT_ONCE):
@@ -128,6 +149,7 @@ class UsageWorker:
 
     async def _check(self) -> None:
         lag = await self.stream.lag()
+        self._lag.set(lag)
         await self.service.check(caught_up=lag == 0)
 
     async def _follow_all(self) -> None:
