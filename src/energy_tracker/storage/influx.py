@@ -98,9 +98,12 @@ class InfluxDatabase:
             for start in starts:
                 refused.extend(await self._write_part(lines[start : start + LINES_PER_REQUEST], start))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(REQUESTS_AT_ONCE, math.ceil(len(lines) / LINES_PER_REQUEST))):
-                group.create_task(write_parts())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(REQUESTS_AT_ONCE, math.ceil(len(lines) / LINES_PER_REQUEST))):
+                    group.create_task(write_parts())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         return sorted(refused, key=lambda line: line.index)
 
     async def _write_part(self, lines: Sequence[str], offset: int) -> list[RefusedLine]:

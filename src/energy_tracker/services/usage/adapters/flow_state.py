@@ -3,24 +3,24 @@
 Nothing here changes before the transaction that makes the change durable has happened.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from energy_tracker.eventlog.kafka_flow import PartitionsMoved
 from energy_tracker.eventlog.kafka_state import PartitionState
-from energy_tracker.services.usage.adapters.influx_rows import PARKED, QuarterRow, Sums
+from energy_tracker.services.usage.adapters.flow_notes import Note, read_note
+from energy_tracker.services.usage.adapters.influx_rows import NOTHING, PARKED, QuarterRow, Sums
 from energy_tracker.services.usage.model.derivation import Head
 from energy_tracker.services.usage.model.episodes import Episode
-from energy_tracker.services.usage.model.ledger import Holdings
-from energy_tracker.services.usage.model.readings import DeviceRules, Direction, LogPosition, Reading, Stream
+from energy_tracker.services.usage.model.readings import DeviceRules, Direction, LogPosition, Place, Reading, Stream
 from energy_tracker.services.usage.ports import Parked, Recorded, Span
 
 KEPT_QUARTERS: Final = 8
 """The newest quarter-hours of a stream that are kept with its state, so that going on asks the store for nothing."""
 _CACHED_QUARTERS: Final = 400
-_MOST_FINALS: Final = 30
 _PARTITIONS: Final = 65_536
 
 
@@ -38,66 +38,16 @@ class DeviceEntry(msgspec.Struct, array_like=True, gc=False):
 
     rules: DeviceRules
     streams: list[StreamEntry]
+    since_epoch: int = 0
+    """When it was last derived anew: what was written before does not count."""
+    elsewhere: list[tuple[str, int, int]] = []
+    """How far (topic, partition) were taken then: later readings from other partitions than its own do not count."""
 
 
-class Ranges(msgspec.Struct, array_like=True):
-    """Epochs that ended: those from `first` to `last` have committed up to the write `final`.
-
-    What they wrote beyond that is written again once the positions have passed `ends`.
-    """
-
-    first: int
-    last: int
-    final: int
-    ends: dict[str, int]
-
-
-class Tally(msgspec.Struct):
-    """Numbers of readings, for the ledger, as far as this partition has counted them."""
-
-    consumed: int = 0
-    stored: int = 0
-    dead: int = 0
-    repeated: int = 0
-    forwarded: int = 0
-    parked: int = 0
-
-
-def opening_tally(opening: Holdings) -> Tally:
-    """Return the tally that goes on from totals of another store."""
-    return Tally(
-        consumed=opening.consumed,
-        stored=opening.stored,
-        dead=opening.dead_lettered,
-        repeated=opening.repeated,
-        parked=opening.parked,
-    )
-
-
-class Note(msgspec.Struct):
-    """What goes with the positions of a partition."""
-
-    epoch: int = 0
-    write: int = 0
-    parked_number: int = 0
-    tally: Tally = msgspec.field(default_factory=Tally)
-    ended: list[Ranges] = []
-
-    def text(self) -> str:
-        """Return the note as it is kept."""
-        return msgspec.json.encode(self).decode()
-
-
-_note = msgspec.json.Decoder(Note)
 _device = msgspec.msgpack.Decoder(DeviceEntry)
 _episode = msgspec.json.Decoder(Episode)
 _span = msgspec.json.Decoder(Span)
 _parked = msgspec.msgpack.Decoder(tuple[Reading, int, int])
-
-
-def read_note(text: str) -> Note:
-    """Return the note of a partition; an empty one where it has none yet."""
-    return _note.decode(text) if text else Note()
 
 
 @dataclass
@@ -114,6 +64,8 @@ class HomesState:
     _unread: dict[int, bytes] = field(default_factory=dict)
     _quarters: dict[Stream, dict[int, Sums]] = field(default_factory=dict)
     _streams: dict[int, set[Stream]] = field(default_factory=dict)
+    _twice: dict[int, set[int]] = field(default_factory=dict)
+    _elsewhere: dict[int, dict[tuple[str, int], int]] = field(default_factory=dict)
     _arriving: dict[int, int] = field(default_factory=dict)
 
     @classmethod
@@ -150,10 +102,18 @@ class HomesState:
                 pass  # of a newer release; it keeps it
 
     def _put_device(self, partition: int, device_id: int, value: bytes | None) -> None:
-        self._devices.pop(device_id, None)
-        if value is None:
+        """Take over a device; one that two partitions have is derived anew before anything is added to it.
+
+        That is one which another process has derived already, before this one could hand it over.
+        """
+        known = self.partition_of_device.get(device_id, partition)
+        if value is not None and (known != partition or device_id in self._twice):
+            self._twice.setdefault(device_id, {known}).add(partition)
+            self.forget_device(device_id)
+        elif value is None:
             self.forget_device(device_id)
         else:
+            self._devices.pop(device_id, None)
             self._unread[device_id] = value
             self.partition_of_device[device_id] = partition
 
@@ -163,6 +123,11 @@ class HomesState:
             known.pop(device_id, None)
         for stream in self._streams.pop(device_id, ()):
             self._quarters.pop(stream, None)
+
+    def partitions_with(self, device_id: int) -> set[int]:
+        """Return the partitions that have an entry of a device."""
+        known = self.partition_of_device.get(device_id)
+        return self._twice.get(device_id, set()) if known is None else {known}
 
     def device(self, device_id: int) -> DeviceEntry | None:
         """Return a device's entry, None where there is none."""
@@ -176,19 +141,27 @@ class HomesState:
 
     def partition_of(self, device_id: int, recorded: Recorded) -> int:
         """Return the partition of a device: where its state is, or where what is recorded of it has come from."""
-        known = self.partition_of_device.get(device_id, self._arriving.get(device_id))
-        if known is not None:
-            return known
-        return next((place.partition for place in recorded.positions), min(self.notes))
+        known = self._arriving.get(device_id, self.partition_of_device.get(device_id))
+        if known is None:
+            known = next((place.partition for place in recorded.positions), None)
+        if known is None:
+            raise PartitionsMoved(f"Device {device_id} is looked after elsewhere by now.")
+        return known
 
     def begin(self, recorded: Recorded) -> None:
-        """Take note of where devices that have no state yet come from."""
-        known = self.partition_of_device
+        """Take note of where devices come from. Raises `PartitionsMoved` where one has come without being derived anew.
+
+        It is then known as one whose state is not whole.
+        """
         self._arriving = {
-            reading.device_id: reading.source.partition
-            for reading in recorded.readings
-            if reading.device_id not in known and reading.source is not None
+            reading.device_id: reading.source.partition for reading in recorded.readings if reading.source is not None
         }
+        for device_id, partition in self._arriving.items():
+            known = self.partition_of_device.get(device_id, partition)
+            if known != partition and device_id not in recorded.derived_anew:
+                self.forget_device(device_id)
+                self._twice[device_id] = {known}
+                raise PartitionsMoved(f"Device {device_id} has come from another partition.")
 
     def positions_in(self, partition: int) -> dict[str, int]:
         """Return the committed positions of a partition, by topic."""
@@ -201,6 +174,8 @@ class HomesState:
     def keep_device(self, partition: int, device_id: int, entry: DeviceEntry) -> None:
         """Take over what has become of a device."""
         self._unread.pop(device_id, None)
+        self._twice.pop(device_id, None)
+        self._elsewhere.pop(device_id, None)
         self._devices[device_id] = entry
         self.partition_of_device[device_id] = partition
 
@@ -225,40 +200,45 @@ class HomesState:
         self._streams.setdefault(stream.device_id, set()).add(stream)
         return self._quarters.setdefault(stream, {})
 
-    def is_counted(self, source: LogPosition | None) -> bool:
-        """Whether a stored reading is part of what is committed, and not of a step that did not come to its end."""
-        if source is None:
+    def see_elsewhere(self, device_id: int, positions: Mapping[Place, int]) -> None:
+        """Take note of how far all partitions have come before all readings of a device are read."""
+        self._elsewhere[device_id] = {(*place,): offset for place, offset in positions.items()}
+
+    def forget_elsewhere(self) -> None:
+        """Forget what was taken note of for a turn that did not come to its end."""
+        self._elsewhere.clear()
+
+    def seen_elsewhere(self, device_id: int) -> list[tuple[str, int, int]]:
+        """Return what was taken note of."""
+        return [(*place, offset) for place, offset in self._elsewhere.get(device_id, {}).items()]
+
+    def is_counted(self, reading: Reading) -> bool:
+        """Whether a stored reading is part of what is committed, and not of a step that did not come to its end.
+
+        Of a step in another partition, of a device that went on to this one before the step was done again, the
+        readings come here again: they count only as far as they counted when the device came.
+        """
+        if reading.source is None:
             return True
-        topic, partition, offset = source
+        topic, partition, offset = reading.source
         if topic == PARKED:
             return (partition, offset) not in self.parked
-        return offset <= self.positions.get((topic, partition), offset)
+        seen = self._elsewhere.get(reading.device_id)
+        entry = self.device(reading.device_id)
+        if seen is None and entry is not None and partition != self.partition_of_device[reading.device_id]:
+            seen = {(known, number): last for known, number, last in entry.elsewhere}
+        return offset <= (seen or self.positions).get((topic, partition), offset)
 
     def is_committed(self, partition: int, epoch: int, write: int) -> bool:
         """Whether a version of a quarter-hour or a checkpoint is part of what is committed."""
-        note = self.notes[partition]
-        if epoch >= note.epoch:
-            return epoch == note.epoch and write <= note.write
-        return all(write <= ended.final for ended in note.ended if ended.first <= epoch <= ended.last)
+        return self.notes[partition].has_committed(epoch, write)
 
-    def committed_sums(self, partition: int, row: QuarterRow) -> Sums:
+    def committed_sums(self, device_id: int, partition: int, row: QuarterRow) -> Sums:
         """Return what a quarter-hour held with the last step that is committed, by its newest version."""
+        entry = self.device(device_id)
+        if entry is not None and row.epoch < entry.since_epoch:
+            return NOTHING
         return row.sums if self.is_committed(partition, row.epoch, row.write) else row.before
-
-
-def next_epoch(note: Note, positions: dict[str, int], ends: dict[str, int]) -> Note:
-    """Return the note of whoever takes a partition over: a new epoch, and what is known of those before."""
-    ended = still_needed(note.ended, positions)
-    if ended and ended[-1].last == note.epoch - 1 and ended[-1].final == note.write:
-        ended[-1] = Ranges(ended[-1].first, note.epoch, note.write, ends)
-    else:
-        ended.append(Ranges(note.epoch, note.epoch, note.write, ends))
-    return msgspec.structs.replace(note, epoch=note.epoch + 1, ended=ended[-_MOST_FINALS:])
-
-
-def still_needed(ended: list[Ranges], positions: dict[str, int]) -> list[Ranges]:
-    """Return the ends of epochs whose unfinished step may not have been done again yet."""
-    return [each for each in ended if any(positions.get(topic, -1) + 1 < end for topic, end in each.ends.items())]
 
 
 def encode_entry(value: DeviceEntry | Episode | Span) -> bytes:

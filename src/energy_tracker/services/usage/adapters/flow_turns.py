@@ -12,16 +12,14 @@ from energy_tracker.eventlog.kafka_flow import FlowCommit
 from energy_tracker.eventlog.kafka_producer import READINGS_HEADER
 from energy_tracker.eventlog.kafka_transactions import Appended
 from energy_tracker.eventlog.port import Record
+from energy_tracker.services.usage.adapters.flow_notes import Tally, opening_tally
 from energy_tracker.services.usage.adapters.flow_state import (
     KEPT_QUARTERS,
     DeviceEntry,
     HomesState,
     StreamEntry,
-    Tally,
     encode_entry,
     encode_parked,
-    opening_tally,
-    still_needed,
 )
 from energy_tracker.services.usage.adapters.influx_turns import Quarters
 from energy_tracker.services.usage.model.derivation import Change
@@ -90,17 +88,22 @@ class FlowTurn:
             changes[stream.device_id].append((stream, change))
         for device_id in {*changes, *recorded.rules, *recorded.derived_anew} - recorded.erased:
             partition = self._state.partition_of(device_id, recorded)
-            entry = self._entry_of(device_id, changes[device_id])
+            since_epoch = self._notes[partition].epoch if device_id in recorded.derived_anew else None
+            entry = self._entry_of(device_id, changes[device_id], since_epoch)
             self._devices[device_id] = (partition, entry)
+            others = self._state.partitions_with(device_id) - {partition}
+            self._entries += [(other, f"device:{device_id}", None) for other in sorted(others)]
             self._entries.append((partition, f"device:{device_id}", encode_entry(entry)))
         for device_id in recorded.erased | recorded.handed_over:
-            if device_id in self._state.partition_of_device:
-                self._entries.append((self._state.partition_of_device[device_id], f"device:{device_id}", None))
+            for partition in sorted(self._state.partitions_with(device_id)):
+                self._entries.append((partition, f"device:{device_id}", None))
 
-    def _entry_of(self, device_id: int, changes: list[tuple[Stream, Change]]) -> DeviceEntry:
-        known, is_anew = self._state.device(device_id), device_id in self._recorded.derived_anew
+    def _entry_of(self, device_id: int, changes: list[tuple[Stream, Change]], since_epoch: int | None) -> DeviceEntry:
+        known, is_anew = self._state.device(device_id), since_epoch is not None
+        elsewhere = self._state.seen_elsewhere(device_id)
         streams: dict[Stream, StreamEntry] = {}
         if known is not None and not is_anew:
+            since_epoch, elsewhere = known.since_epoch, known.elsewhere
             streams = {Stream(device_id, each.direction, each.channel): each for each in known.streams}
         for stream, change in changes:
             sums = self._sums.get(stream, {})
@@ -109,7 +112,7 @@ class FlowTurn:
             kept = [(start, *(sums.get(start) or before[start])) for start in newest]
             streams[stream] = StreamEntry(stream.direction, stream.channel, change.head, kept)
         rules = self._recorded.rules.get(device_id) or (known.rules if known else DeviceRules())
-        return DeviceEntry(rules, list(streams.values()))
+        return DeviceEntry(rules, list(streams.values()), since_epoch or 0, elsewhere)
 
     def _enter_episodes(self) -> None:
         recorded = self._recorded
@@ -168,12 +171,6 @@ class FlowTurn:
             for each in self._notes.values():
                 each.tally = Tally()
             note.tally = opening_tally(recorded.opening)
-        for partition, each in self._notes.items():
-            positions = self._state.positions_in(partition)
-            positions.update(
-                {place.topic: offset for place, offset in recorded.positions.items() if place.partition == partition}
-            )
-            each.ended = still_needed(each.ended, positions)
 
     @property
     def _counting(self) -> int:

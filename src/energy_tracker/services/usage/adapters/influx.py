@@ -6,16 +6,19 @@ again by whoever has the partition then: readings land on themselves, and quarte
 committed before, which every version of them says. See the decision record on figures in InfluxDB.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from energy_tracker.eventlog.kafka_flow import FlowCommit, KafkaFlow
-from energy_tracker.services.usage.adapters.flow_state import HomesState, next_epoch
+from energy_tracker.eventlog.kafka_flow import FlowCommit, KafkaFlow, PartitionsMoved
+from energy_tracker.kit.instants import MS_PER_DAY
+from energy_tracker.services.usage.adapters.flow_notes import Note, next_epoch
+from energy_tracker.services.usage.adapters.flow_state import HomesState
 from energy_tracker.services.usage.adapters.flow_turns import FlowTurn
 from energy_tracker.services.usage.adapters.influx_queries import Identity, InfluxReadings
-from energy_tracker.services.usage.adapters.influx_rows import MEASUREMENTS, read_state
+from energy_tracker.services.usage.adapters.influx_rows import DEVICES_MS, MEASUREMENTS, read_state
 from energy_tracker.services.usage.adapters.influx_turns import TurnPoints
 from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
 from energy_tracker.services.usage.model.derivation import Checkpoint, Head
@@ -32,11 +35,13 @@ from energy_tracker.services.usage.ports import (
     Recorded,
     Span,
 )
-from energy_tracker.storage.influx import InfluxDatabase
+from energy_tracker.storage.influx import InfluxDatabase, InfluxUnavailable
 
 MOST_PARKED: Final = 100_000
 _FIRST_CHECKPOINTS: Final = 4
-_END_MS: Final = 4_102_444_800_000
+_END_MS: Final = DEVICES_MS + MS_PER_DAY
+_BEYOND_RETENTION: Final = "retention policy"
+"""How InfluxDB 2.7 says that a point is older than what it keeps."""
 
 
 class InfluxReadingStore:
@@ -71,38 +76,75 @@ class InfluxReadingStore:
         assignment = await self._flow.assigned()
         if assignment.number == self._number:
             await self._flow.rewind(assignment.number)
+            self._state.forget_elsewhere()
         else:
             self._state = HomesState.read(assignment.partitions.items())
             self._number = assignment.number
         state = self._state
-        notes = {
-            partition: next_epoch(note, state.positions_in(partition), assignment.partitions[partition].ends)
-            for partition, note in state.notes.items()
-        }
-        texts = {partition: note.text() for partition, note in notes.items()}
-        await self._flow.commit(self._number, FlowCommit(notes=texts))
-        state.notes = notes
+        await self._begin_epochs({partition: next_epoch(note) for partition, note in state.notes.items()})
         return {Place(topic, partition): offset for (topic, partition), offset in state.positions.items()}
 
     async def commit(self, recorded: Recorded) -> None:
         """Write the points, then commit the rest in one transaction. Raises `ReadingsRefused` and `LogUnavailable`."""
         state = self._state
+        if any(place.partition not in state.notes for place in recorded.positions):
+            raise PartitionsMoved("The partitions of these records belong to somebody else by now.")
         if not state.notes:
             return  # no home is looked after here, and nothing can have changed
         state.begin(recorded)
+        await self._rise_above_others(recorded)
         points = TurnPoints(state, recorded, self._readings)
         await points.lay_out()
-        await self._erase(recorded)
-        refused = await self._database.write(points.lines)
+        for device_id in recorded.erased:  # before its entry goes: whoever finds that does this again
+            await self._database.delete(f'deviceId="{device_id:d}"', from_ms=0, to_ms=_END_MS)
+        refused = await self._database.write(points.readings)
         if refused:
             raise ReadingsRefused(points.identities_of(refused))
+        await self._write_derived(points.derived)
         turn = FlowTurn(state, recorded, points.sums, self._partition_of)
-        await self._flow.commit(self._number, turn.lay_out())
+        await self._follow_once_committed(turn)
+        await self._database.write(points.anew())
+        await self._erase_spans(recorded)
+
+    async def _begin_epochs(self, notes: dict[int, Note]) -> None:
+        await self._flow.commit(self._number, FlowCommit(notes={number: note.text() for number, note in notes.items()}))
+        self._state.notes = {**self._state.notes, **notes}
+
+    async def _rise_above_others(self, recorded: Recorded) -> None:
+        """Begin an epoch above those of all partitions where a device arrives: others have written its figures.
+
+        The last version of a quarter-hour counts, and that is to be the one of this partition from now on.
+        """
+        state = self._state
+        arriving = {
+            state.partition_of(device_id, recorded)
+            for device_id in recorded.derived_anew
+            if recorded.positions or state.device(device_id) is None
+        }
+        if arriving:
+            highest = max((await self._ledger.holdings()).epochs.values(), default=0)
+            notes = {number: next_epoch(state.notes[number], above=highest) for number in arriving}
+            await self._begin_epochs(notes)
+
+    async def _write_derived(self, lines: Sequence[str]) -> None:
+        for refused in await self._database.write(lines):
+            if _BEYOND_RETENTION not in refused.reason:  # older than a reading that was just taken: it is kept no more
+                raise InfluxUnavailable(f"InfluxDB refuses what was derived: {refused.reason}")
+
+    async def _follow_once_committed(self, turn: FlowTurn) -> None:
+        """Commit a turn and take it over, also where the caller is cancelled meanwhile: what is committed counts."""
+        commit = asyncio.ensure_future(self._flow.commit(self._number, turn.lay_out()))
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            await asyncio.wait([commit])
+            if not commit.cancelled() and commit.exception() is None:
+                turn.follow()
+            raise
         turn.follow()
 
-    async def _erase(self, recorded: Recorded) -> None:
-        for device_id in recorded.erased:
-            await self._database.delete(f'deviceId="{device_id:d}"', from_ms=0, to_ms=_END_MS)
+    async def _erase_spans(self, recorded: Recorded) -> None:
+        """Delete readings once nothing that is derived counts them: whoever still finds some does all of it again."""
         for device_id, from_ms, to_ms in recorded.erased_spans:
             for measurement in MEASUREMENTS:
                 predicate = f'_measurement="{measurement}" AND deviceId="{device_id:d}"'
@@ -186,7 +228,11 @@ class InfluxReadingStore:
         return await self._readings.device_readings(device_id, after=after, limit=limit, counted=counted)
 
     async def kinds(self, device_id: int) -> dict[tuple[Direction | None, str], set[Kind]]:
-        """Return which kinds of readings a device has, by the direction as it was sent and the channel."""
+        """Return which kinds of readings a device has, by the direction as it was sent and the channel.
+
+        This is what deriving a device anew begins with: from here on it is settled which readings count for that.
+        """
+        self._state.see_elsewhere(device_id, (await self._ledger.holdings()).positions)
         return await self._readings.kinds(device_id)
 
     async def room_for_parked(self) -> int:

@@ -9,6 +9,7 @@ from typing import Final
 from energy_tracker.services.usage.adapters.influx_rows import (
     CHECKPOINT,
     DEVICE,
+    DEVICES_MS,
     NOTHING,
     QUARTER_HOUR,
     READING_FIELDS,
@@ -24,7 +25,7 @@ from energy_tracker.services.usage.adapters.influx_rows import (
     stream_of_tags,
 )
 from energy_tracker.services.usage.model.derivation import reading_order
-from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, LogPosition, Reading, Stream
+from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Reading, Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
 from energy_tracker.services.usage.ports import ReadingCursor
 from energy_tracker.storage.influx import InfluxDatabase, Series, time_ns
@@ -40,13 +41,13 @@ _ROOM: Final = 64
 _PAGE: Final = 5_000
 _QUARTER_FIELDS: Final = "energyMj, estimatedMj, coveredMs, source"
 
-Counted = Callable[[LogPosition | None], bool]
+Counted = Callable[[Reading], bool]
 """Tells whether a stored reading counts; others are left out."""
 
 
-def everything(source: LogPosition | None) -> bool:
+def everything(reading: Reading) -> bool:
     """Count every reading that is stored."""
-    del source
+    del reading
     return True
 
 
@@ -63,19 +64,19 @@ class InfluxReadings:
         found = await asyncio.gather(*(self._quarters(f"{_among(part)} AND {span}", part) for part in parts))
         return [
             BucketSum(stream.device_id, bucket, stream.direction, stream.channel, *sums)
-            for stream, rows in (item for part in found for item in part)
-            for bucket, sums in _by_bucket(rows, boundaries_ms)
+            for stream, rows, since_epoch in (item for part in found for item in part)
+            for bucket, sums in _by_bucket(rows, since_epoch, boundaries_ms)
         ]
 
-    async def _quarters(self, condition: str, device_ids: Collection[int]) -> Iterator[tuple[Stream, Series]]:
-        """Return the versions of quarter-hours by stream; of these devices only."""
-        answer = await self._database.query(
+    async def _quarters(self, condition: str, device_ids: Collection[int]) -> list[tuple[Stream, Series, int]]:
+        """Return the versions of quarter-hours by stream, and the first epoch that counts."""
+        quarters, anew = await self._database.query(
             f"SELECT energyMj, estimatedMj, coveredMs FROM {QUARTER_HOUR} WHERE {condition}"
-            " GROUP BY deviceId, direction, channel"
+            " GROUP BY deviceId, direction, channel;"
+            f"SELECT last(derivedAnew) AS derivedAnew FROM {DEVICE} WHERE {_among(device_ids)} GROUP BY deviceId"
         )
-        streams = ((stream_of_tags(series.tags), series) for series in answer[0])
-        wanted = set(device_ids)
-        return (item for item in streams if item[0].device_id in wanted)
+        since = {series.tags["deviceId"]: series.values[0][0] - time_ns(DEVICES_MS) for series in anew}
+        return [(stream_of_tags(series.tags), series, since.get(series.tags["deviceId"], 0)) for series in quarters]
 
     async def readings(
         self, *, device_ids: Sequence[int], from_ms: int, to_ms: int, after: ReadingCursor | None, limit: int
@@ -114,7 +115,7 @@ class InfluxReadings:
             )
             found, until_ms = _merged(answer[0], wanted)
             page = sorted((reading for reading in found if reading.time_ms < until_ms), key=reading_order)
-            behind = [reading for reading in page if reading_order(reading) > after and counted(reading.source)]
+            behind = [reading for reading in page if reading_order(reading) > after and counted(reading)]
             if len(behind) >= limit or until_ms == _FOR_EVER_MS:
                 return behind[:limit]
             wanted *= 4
@@ -131,7 +132,7 @@ class InfluxReadings:
             for answer in await self._database.query(";".join(statements[start : start + _STATEMENTS_AT_ONCE])):
                 for series in answer:
                     for reading in read_readings(series):
-                        if reading.identity in wanted and counted(reading.source):
+                        if reading.identity in wanted and counted(reading):
                             found[reading.identity] = reading
         return found
 
@@ -270,12 +271,13 @@ def _stretches(identities: Sequence[Identity]) -> Iterator[tuple[int, int, int]]
         yield device_id, first, last
 
 
-def _by_bucket(series: Series, boundaries_ms: Sequence[int]) -> Iterator[tuple[int, Sums]]:
+def _by_bucket(series: Series, since_epoch: int, boundaries_ms: Sequence[int]) -> Iterator[tuple[int, Sums]]:
     """Yield the sums of the newest versions of quarter-hours, by the number of the bucket that they lie in."""
     totals: dict[int, list[int]] = {}
     newest: dict[int, list[int]] = {}
     for row in series.values:  # in order of time: a later version replaces an earlier one
-        newest[row[0] // _QUARTER_NS] = row
+        if row[0] % _QUARTER_NS >= since_epoch:
+            newest[row[0] // _QUARTER_NS] = row
     for quarter, row in newest.items():
         bucket = bisect_right(boundaries_ms, quarter * _QUARTER_MS) - 1
         sums = totals.setdefault(bucket, [0, 0, 0])

@@ -24,6 +24,8 @@ from energy_tracker.storage.influx import Series, field_text, split_ns, tag_text
 
 QUARTER_HOUR: Final = "energy_quarter_hour"
 CHECKPOINT: Final = "energy_checkpoint"
+DEVICES_MS: Final = 4_102_444_800_000
+"""Where the points of `energy_device` lie: beyond all readings, where no retention reaches them."""
 DEVICE: Final = "energy_device"
 PARKED: Final = "parked"
 """The topic, so to say, of a reading that waited for its device: its offset is its number among those."""
@@ -209,7 +211,12 @@ def read_state(text: str) -> State | None:
 def rules_line(device_id: int, rules: DeviceRules, *, epoch: int) -> str:
     """Return the point that tells under which rules a device is derived."""
     text = field_text(msgspec.json.encode(rules).decode())
-    return f"{DEVICE},deviceId={device_id} rules={text} {time_ns(0, epoch)}"
+    return f"{DEVICE},deviceId={device_id} rules={text} {time_ns(DEVICES_MS, epoch)}"
+
+
+def anew_line(device_id: int, *, epoch: int) -> str:
+    """Return the point that tells that what was derived of a device before this epoch counts no more."""
+    return f"{DEVICE},deviceId={device_id} derivedAnew=1i {time_ns(DEVICES_MS, epoch)}"
 
 
 def read_rules(text: str) -> DeviceRules:

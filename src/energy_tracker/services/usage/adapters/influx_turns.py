@@ -8,6 +8,7 @@ from energy_tracker.services.usage.adapters.influx_rows import (
     NOTHING,
     QuarterRow,
     Sums,
+    anew_line,
     checkpoint_line,
     no_checkpoint_line,
     quarter_line,
@@ -18,31 +19,36 @@ from energy_tracker.services.usage.adapters.influx_rows import (
 from energy_tracker.services.usage.model.derivation import Change
 from energy_tracker.services.usage.model.readings import Stream
 from energy_tracker.services.usage.ports import Recorded
-from energy_tracker.storage.influx import InfluxUnavailable, RefusedLine
+from energy_tracker.storage.influx import RefusedLine
 
 Quarters = dict[int, Sums]
 
 
 class TurnPoints:
-    """Lays out `lines`, the readings first; `sums` are the quarter-hours that the turn changes, as they will be."""
+    """Lays out the lines of a turn; `sums` are the quarter-hours that it changes, as they will be.
+
+    `readings` are to be acknowledged before `derived` are written: what is derived of readings that InfluxDB refuses
+    would stay.
+    """
 
     def __init__(self, state: HomesState, recorded: Recorded, stored: InfluxReadings) -> None:
         self._state = state
         self._recorded = recorded
         self._stored = stored
         self.sums: dict[Stream, Quarters] = {}
-        self.lines: list[str] = []
+        self.readings: list[str] = []
+        self.derived: list[str] = []
 
     async def lay_out(self) -> None:
         """Find what the quarter-hours held before, and make the lines. Raises `InfluxUnavailable`."""
         recorded = self._recorded
-        self.lines = [reading_line(reading) for reading in recorded.readings]
+        self.readings = [reading_line(reading) for reading in recorded.readings]
         looked_up = await self._look_up()
         for stream, change in recorded.changes:
             if stream.device_id not in recorded.derived_anew:
                 self._lay_out_quarters(stream, change, looked_up.get(stream, {}))
             tags, epoch, write = self._place_of(stream)
-            self.lines += [
+            self.derived += [
                 checkpoint_line(tags, boundary_ms, state, epoch=epoch, write=write)
                 for boundary_ms, state in change.checkpoints.items()
             ]
@@ -52,17 +58,12 @@ class TurnPoints:
             entry = self._state.device(device_id)
             if entry is None or entry.rules != rules:
                 epoch = self._state.notes[self._state.partition_of(device_id, recorded)].epoch
-                self.lines.append(rules_line(device_id, rules, epoch=epoch))
+                self.derived.append(rules_line(device_id, rules, epoch=epoch))
 
     def identities_of(self, refused: Sequence[RefusedLine]) -> dict[Identity, str]:
-        """Return the readings that InfluxDB refuses, with its reasons. Raises `InfluxUnavailable` for other points."""
+        """Return the readings that InfluxDB refuses, with its reasons."""
         readings = self._recorded.readings
-        reasons: dict[Identity, str] = {}
-        for line in refused:
-            if line.index >= len(readings):
-                raise InfluxUnavailable(f"InfluxDB refuses what was derived: {line.reason}")
-            reasons[readings[line.index].identity] = f"InfluxDB refuses it: {line.reason}"
-        return reasons
+        return {readings[line.index].identity: f"InfluxDB refuses it: {line.reason}" for line in refused}
 
     async def _look_up(self) -> dict[Stream, Quarters]:
         """Return the committed sums of the quarter-hours that are touched, are not known here, and may be there."""
@@ -80,7 +81,7 @@ class TurnPoints:
     def _committed(self, stream: Stream, rows: Iterable[QuarterRow]) -> Quarters:
         """Return what was committed of quarter-hours, by their newest versions; rows are in order of time."""
         partition = self._state.partition_of(stream.device_id, self._recorded)
-        return {row.start_ms: self._state.committed_sums(partition, row) for row in rows}
+        return {row.start_ms: self._state.committed_sums(stream.device_id, partition, row) for row in rows}
 
     def _lay_out_quarters(self, stream: Stream, change: Change, looked_up: Quarters) -> None:
         known, sums = self._state.quarters(stream), Quarters()
@@ -89,7 +90,7 @@ class TurnPoints:
             before = known.get(start_ms) or looked_up.get(start_ms, NOTHING)
             after = Sums(before[0] + energy_mj, before[1] + estimated_mj, before[2] + covered_ms)
             sums[start_ms] = after
-            self.lines.append(quarter_line(tags, QuarterRow(start_ms, epoch, write, after, before)))
+            self.derived.append(quarter_line(tags, QuarterRow(start_ms, epoch, write, after, before)))
         self.sums[stream] = sums
 
     async def _lay_out_anew(self, device_id: int) -> None:
@@ -103,10 +104,18 @@ class TurnPoints:
             fresh = {start: Sums(*sums) for start, *sums in change.quarter_hours.changes()} if change else {}
             for start_ms in sorted({*before, *fresh}):
                 row = QuarterRow(start_ms, epoch, write, fresh.get(start_ms, NOTHING), before.get(start_ms, NOTHING))
-                self.lines.append(quarter_line(tags, row))
+                self.derived.append(quarter_line(tags, row))
             gone = checkpoints.get(stream, set()) - (change.checkpoints.keys() if change else set())
-            self.lines += [no_checkpoint_line(tags, boundary, epoch=epoch, write=write) for boundary in sorted(gone)]
+            self.derived += [no_checkpoint_line(tags, boundary, epoch=epoch, write=write) for boundary in sorted(gone)]
             self.sums[stream] = fresh
+
+    def anew(self) -> list[str]:
+        """Return the lines that end what was derived before: to be written once the turn is committed."""
+        state, recorded = self._state, self._recorded
+        return [
+            anew_line(device_id, epoch=state.notes[state.partition_of(device_id, recorded)].epoch)
+            for device_id in recorded.derived_anew
+        ]
 
     def _place_of(self, stream: Stream) -> tuple[str, int, int]:
         """Return a stream's tags, and the epoch and number of this write in its partition."""

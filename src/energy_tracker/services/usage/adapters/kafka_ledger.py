@@ -20,7 +20,7 @@ from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
 from energy_tracker.eventlog.port import LogUnavailable, Record
-from energy_tracker.services.usage.adapters.flow_state import Note, read_note
+from energy_tracker.services.usage.adapters.flow_notes import Note, read_note
 from energy_tracker.services.usage.adapters.flow_turns import written_by
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
 from energy_tracker.services.usage.model.readings import Place
@@ -43,9 +43,10 @@ class TurnedAway(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KafkaHoldings(Holdings):
-    """Holdings with the number of the last write that they know of each partition."""
+    """Holdings with the number of the last write that they know of each partition, and its epoch."""
 
     writes: Mapping[int, int] = field(default_factory=dict)
+    epochs: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -58,7 +59,7 @@ class KafkaLedger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _consumer: Consumer | None = None
 
-    async def holdings(self) -> Holdings:
+    async def holdings(self) -> KafkaHoldings:
         """Return what has become of the readings up to the positions that are committed."""
         positions, notes = await self._ask(self._committed)
         tallies = [note.tally for note in notes.values()]
@@ -70,6 +71,7 @@ class KafkaLedger:
             parked=sum(tally.parked for tally in tallies),
             consumed=sum(tally.consumed for tally in tallies),
             writes={partition: note.write for partition, note in notes.items()},
+            epochs={partition: note.epoch for partition, note in notes.items()},
         )
 
     async def intake(self, *, beyond: Holdings) -> Intake:

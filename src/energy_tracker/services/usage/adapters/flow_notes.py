@@ -1,0 +1,85 @@
+"""The note that is committed with the positions of a partition: its epochs, its writes, and its part of the ledger."""
+
+from typing import Final
+
+import msgspec
+
+from energy_tracker.services.usage.model.ledger import Holdings
+
+_MOST_ENDED: Final = 100
+"""So many ended epochs are known apart; a note has to fit into the 4 kB that Kafka keeps with an offset."""
+
+
+class Ranges(msgspec.Struct, array_like=True):
+    """Epochs that ended: those from `first` to `last` have committed up to the write `final`.
+
+    What they wrote beyond that counts only in what was written after them.
+    """
+
+    first: int
+    last: int
+    final: int
+
+
+class Tally(msgspec.Struct):
+    """Numbers of readings, for the ledger, as far as this partition has counted them."""
+
+    consumed: int = 0
+    stored: int = 0
+    dead: int = 0
+    repeated: int = 0
+    forwarded: int = 0
+    parked: int = 0
+
+
+def opening_tally(opening: Holdings) -> Tally:
+    """Return the tally that goes on from totals of another store."""
+    return Tally(
+        consumed=opening.consumed,
+        stored=opening.stored,
+        dead=opening.dead_lettered,
+        repeated=opening.repeated,
+        parked=opening.parked,
+    )
+
+
+class Note(msgspec.Struct):
+    """What goes with the positions of a partition."""
+
+    epoch: int = 0
+    write: int = 0
+    parked_number: int = 0
+    tally: Tally = msgspec.field(default_factory=Tally)
+    ended: list[Ranges] = []
+
+    def has_committed(self, epoch: int, write: int) -> bool:
+        """Whether a write of an epoch is one of those that are committed."""
+        if epoch >= self.epoch:
+            return epoch == self.epoch and write <= self.write
+        return all(write <= ended.final for ended in self.ended if ended.first <= epoch <= ended.last)
+
+    def text(self) -> str:
+        """Return the note as it is kept."""
+        return msgspec.json.encode(self).decode()
+
+
+_note = msgspec.json.Decoder(Note)
+
+
+def read_note(text: str) -> Note:
+    """Return the note of a partition; an empty one where it has none yet."""
+    return _note.decode(text) if text else Note()
+
+
+def next_epoch(note: Note, *, above: int = 0) -> Note:
+    """Return the note of whoever takes a partition over: a new epoch, and what is known of those before.
+
+    The epoch is above another one, too, where that is told.
+    """
+    ended = list(note.ended)
+    epoch = max(note.epoch, above) + 1
+    if ended and ended[-1].final == note.write:
+        ended[-1] = Ranges(ended[-1].first, epoch - 1, note.write)
+    else:
+        ended.append(Ranges(note.epoch, epoch - 1, note.write))
+    return msgspec.structs.replace(note, epoch=epoch, ended=ended[-_MOST_ENDED:])
