@@ -69,12 +69,16 @@ async def ingestion_alone(process: Process) -> ASGIApp:
 
 
 async def usage_alone(process: Process) -> ASGIApp:
-    """Start usage-service: it needs the log and the readings, and follows user-service and device-service."""
+    """Start usage-service: it needs the log and the readings, and follows user-service and device-service.
+
+    It begins once those have told of the homes: before, every reading would be that of a device nobody knows.
+    """
     from energy_tracker.wiring.usage import usage_service
     from energy_tracker.wiring.usage_stream import kafka_and_influx
 
     peers = process.peers(await process.http())
     directory = Directory(users=peers.users, devices=peers.devices, clock=process.clock)
+    await process.learn(directory)
     kafka, influx = await process.broker(), options.influx(process.settings)
     partitions = await process.partitions(kafka)
     with process.startup.part("readings"):

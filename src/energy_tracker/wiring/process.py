@@ -4,6 +4,7 @@ Imports are late, so that a process holds only what its own service needs. What 
 start is in a `part` (see `wiring.startup`).
 """
 
+import math
 import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from energy_tracker.clients import device, usage, user
 from energy_tracker.clients.directory import Directory
 from energy_tracker.clients.http import ServiceCalls
 from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.settings import Settings
 from energy_tracker.wiring import options
 from energy_tracker.wiring.background import keep_running
@@ -72,6 +74,13 @@ class Process:
             device.DeviceClient(calls("device", addresses.device_url)),
             usage.UsageClient(calls("usage", addresses.usage_url)),
         )
+
+    async def learn(self, directory: Directory) -> None:
+        """Fill a directory for the first time. Raises `TemporarilyUnavailable` where its services do not answer."""
+        with self.startup.part("directory"):
+            await directory.refresh()
+            if math.isinf(directory.age_s):
+                raise TemporarilyUnavailable("user-service and device-service have not told of the homes yet.")
 
     def follow(self, directory: Directory) -> None:
         """Keep a directory up to date; it is empty and stale until its services answer."""
