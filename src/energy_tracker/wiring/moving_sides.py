@@ -34,7 +34,7 @@ from energy_tracker.services.usage.adapters.sqlite_schema import prepare as prep
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
 from energy_tracker.services.usage.model.readings import Place
 from energy_tracker.services.usage.ports import EveryHome, Homes, IntakeLedger, ReadingStore
-from energy_tracker.settings import InvalidConfiguration, MysqlDatasource, Settings, WrongVariable
+from energy_tracker.settings import InvalidConfiguration, Settings, WrongVariable
 from energy_tracker.storage.influx import InfluxDatabase, InfluxOptions
 from energy_tracker.storage.migrations import migrate
 from energy_tracker.storage.sql import create_engine
@@ -65,10 +65,16 @@ class Servers:
 
 
 def servers_of(settings: Settings) -> Servers:
-    """Return the servers that settings name. Raises `InvalidConfiguration` where one is missing."""
-    if not isinstance(settings.datasource, MysqlDatasource):
-        message = "is needed to know the database of the services; give this command the variables that they have"
-        raise InvalidConfiguration((WrongVariable("SPRING_DATASOURCE_URL", message),))
+    """Return the servers that settings name. Raises `InvalidConfiguration`, which names all that are missing."""
+    named = {
+        "SPRING_DATASOURCE_URL": settings.datasource.kind == "mysql",
+        "SPRING_KAFKA_BOOTSTRAP_SERVERS": settings.log.kind == "kafka",
+        "INFLUX_URL": settings.readings.kind == "influx",
+    }
+    message = "is needed to reach what the services share; give this command the variables that they have"
+    missing = tuple(WrongVariable(name, message) for name, is_named in named.items() if not is_named)
+    if missing:
+        raise InvalidConfiguration(missing)
     return Servers(
         database_url=options.database_url(settings),
         kafka=options.kafka(settings, client_id="energy-tracker-move"),

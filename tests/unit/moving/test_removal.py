@@ -82,11 +82,11 @@ UNKNOWN = [reading("power", number, 5.0, device_id=77) for number in range(3)]
 
 
 @asynccontextmanager
-async def source_on(folder: Path) -> AsyncIterator[Usage]:
-    """Usage-service's side of a data folder with all of that in it."""
+async def source_on(folder: Path, *, every: int = 1) -> AsyncIterator[Usage]:
+    """Usage-service's side of a data folder with all of that in it, or every few of the readings."""
     await asyncio.to_thread(folder.mkdir)
     async with usage_on(folder, homes(), VirtualClock()) as usage:
-        readings = all_readings()
+        readings = all_readings()[::every]
         await usage.record(readings[::2])
         await usage.record(readings[1::2])  # each of them late
         await usage.record([*readings[:5], *UNKNOWN])
@@ -240,9 +240,9 @@ def _packed(readings: Sequence[Reading]) -> bytes:
 async def test_a_move_that_is_killed_at_any_call_and_started_again_comes_to_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, after: bool
 ) -> None:
-    monkeypatch.setattr(moving, "READINGS_AT_ONCE", 60)
+    monkeypatch.setattr(moving, "READINGS_AT_ONCE", 20)
     kills = 0
-    async with source_on(tmp_path / "source") as source:
+    async with source_on(tmp_path / "source", every=4) as source:
         while True:
             cloud = Cloud(left=kills + 1, after=after)
             try:
