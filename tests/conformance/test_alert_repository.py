@@ -152,9 +152,25 @@ async def test_the_mails_of_an_episode_keep_their_order_and_others_do_not_wait(s
     retry = Settlement(state="queued", at_ms=START_MS, next_attempt_at_ms=START_MS + 500, error="busy")
     assert await store.outbox.settle(first, retry)
     assert await store.outbox.next_attempt_at_ms() == START_MS + 500
-    assert (await store.claim(START_MS + 500)).last_error == "busy"
-    assert await store.outbox.settle(first, Settlement(state="sent", at_ms=START_MS + 600))
+    again = await store.claim(START_MS + 500)
+    assert again.last_error == "busy"
+    assert await store.outbox.settle(again, Settlement(state="sent", at_ms=START_MS + 600))
     assert (await store.claim(START_MS + 600)).kind == "ended"
+
+
+@pytest.mark.parametrize("state", ["queued", "suppressed", "held"])
+async def test_an_attempt_that_outlived_its_lease_changes_nothing_while_another_is_under_way(store: Store, state: str):
+    await store.take(transition())
+    stale = await store.claim()
+    current = await store.claim(START_MS + LEASE_MS)
+    late = Settlement(state=state, at_ms=START_MS + LEASE_MS, next_attempt_at_ms=START_MS + LEASE_MS, error="late")  # type: ignore[arg-type]  # one of the states
+    assert not await store.outbox.settle(stale, late)
+    assert await store.all_mails() == [current]
+    assert await store.outbox.claim(now_ms=current.next_attempt_at_ms - 1, lease_ms=LEASE_MS) is None
+    sent = Settlement(state="sent", at_ms=START_MS + LEASE_MS)
+    assert await store.outbox.settle(stale, sent)  # what went out, went out
+    assert not await store.outbox.settle(current, replace(late, state="queued"))
+    assert [mail.state for mail in await store.all_mails()] == ["sent"]
 
 
 @pytest.mark.parametrize("state", ["sent", "suppressed", "held"])

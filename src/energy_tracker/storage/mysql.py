@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from sqlalchemy import URL
+from sqlalchemy.pool import PoolResetState
 
 DRIVER: Final = "mysql+asyncmy"
 DEFAULT_PORT: Final = 3306
@@ -33,6 +34,7 @@ _SSL_MODES = {
     "VERIFY_FULL": "VERIFY_IDENTITY",
 }
 _SSL_FILES = {"sslca": "ssl_ca", "serversslcert": "ssl_ca", "sslcert": "ssl_cert", "sslkey": "ssl_key"}
+_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS, which the server sends with every answer
 _YES = frozenset({"true", "yes", "1", "required"})
 # What a session must not inherit from the server's configuration. Strict: what does not fit is refused, never cut.
 _SESSION = (
@@ -176,6 +178,15 @@ def connector(url: URL, *, statement_timeout_s: float) -> Callable[[], Awaitable
         return connection
 
     return connect
+
+
+def roll_back_if_open(connection: Any, _: object, reset: PoolResetState) -> None:
+    """Roll back what a connection that comes back to the pool has under way: nothing, unless something went wrong.
+
+    To do so unasked would cost each transaction a call, and a log full of errors where the server was stopped.
+    """
+    if not reset.terminate_only and connection.driver_connection.server_status & _IN_TRANSACTION:
+        connection.rollback()
 
 
 def _tls_context(url: URL) -> ssl.SSLContext | None:

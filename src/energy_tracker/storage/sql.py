@@ -63,7 +63,7 @@ def create_engine(url: str | URL, *, statement_timeout_s: float = STATEMENT_TIME
     url = make_url(url)
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
-    from energy_tracker.storage.mysql import DRIVER, connector
+    from energy_tracker.storage.mysql import DRIVER, connector, roll_back_if_open
 
     engine = create_async_engine(
         url.set(drivername=DRIVER),
@@ -74,7 +74,9 @@ def create_engine(url: str | URL, *, statement_timeout_s: float = STATEMENT_TIME
         pool_recycle=_RECYCLE_S,
         pool_pre_ping=True,  # the server may have been restarted since the connection was used last
         pool_use_lifo=True,
+        pool_reset_on_return=None,
     )
+    event.listen(engine.sync_engine, "reset", roll_back_if_open)
     event.listen(engine.sync_engine, "begin", _begin_mysql)
     return engine
 

@@ -1,5 +1,7 @@
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,11 @@ async def test_a_mistake_in_a_statement_is_not_called_unavailable(tmp_path: Path
             async with read_transaction(engine) as connection:
                 await connection.execute(text("SELECT * FROM elsewhere"))
         assert not isinstance(caught.value, TemporarilyUnavailable)
+
+
+def test_the_embedded_mode_does_not_carry_the_drivers_of_servers() -> None:
+    code = (
+        "import sys; from energy_tracker.storage.sql import create_engine; create_engine('sqlite+aiosqlite://');"
+        "sys.exit(any(name in sys.modules for name in ('asyncmy', 'sqlalchemy.dialects.mysql')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -217,13 +217,13 @@ class SqlMailOutbox:
 
     @whole_transaction
     async def settle(self, mail: Mail, settlement: Settlement) -> bool:
-        """End an attempt. False: the mail is gone, or was withdrawn, and did not go out."""
+        """End an attempt. False: it did not go out, and the mail is gone, was withdrawn, or is being tried anew."""
         values: dict[str, Any] = {"state": settlement.state, "last_error": (settlement.error or "")[:MAX_ERROR] or None}
         target = MAIL.c.id == mail.id
         if settlement.state == "sent":
             values["sent_at_ms"] = settlement.at_ms
         else:
-            target &= MAIL.c.state == "queued"
+            target &= (MAIL.c.state == "queued") & (MAIL.c.attempts == mail.attempts)
         if settlement.state == "queued":
             values["next_attempt_at_ms"] = settlement.next_attempt_at_ms
         async with write_transaction(self._engine) as connection:
