@@ -53,9 +53,13 @@ async def ingestion_alone(process: Process) -> ASGIApp:
         device = directory.device(device_id)
         return None if device is None else device.user_id
 
+    async def learn() -> None:
+        if not directory.stale:
+            await directory.refresh()
+
     log = await process.log()
     service = ingestion_service(
-        door=KafkaDoor(log, owner_of=owner_of),
+        door=KafkaDoor(log, owner_of=owner_of, learn=learn),
         log_health=log.health,
         directory=RegistryRefusals(directory),
         clock=process.clock,

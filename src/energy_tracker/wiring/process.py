@@ -94,7 +94,7 @@ class Process:
         engine = create_engine(options.database_url(self.settings))
         self.stack.push_async_callback(engine.dispose)
         with self.startup.part("database"):
-            await migrate(engine)
+            await migrate(engine, only=[self.service])
         return engine
 
     async def log(self) -> "KafkaEventLog":

@@ -17,6 +17,7 @@ from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_intake import KafkaIntakeCounts
 from energy_tracker.eventlog.memory import MemoryEventLog
 from energy_tracker.eventlog.port import LogUnavailable, Message
+from energy_tracker.services.ingestion.adapters import kafka
 from energy_tracker.services.ingestion.adapters.kafka import KafkaDoor, LedgerIsElsewhere
 from energy_tracker.services.ingestion.model.admission import Verdict
 from energy_tracker.services.ingestion.model.readings import Candidate, judge
@@ -99,6 +100,29 @@ async def test_a_message_packs_a_bounded_number(log: FlakyLog) -> None:
     door = KafkaDoor(log, owner_of=OWNERS.get)
     await door.admit([candidate(second=second) for second in range(4_500)])
     assert [record.readings for record in await log.read(ENERGY_USAGE)] == [2_000, 2_000, 500]
+
+
+async def test_a_device_registered_just_now_is_asked_about_once(log: FlakyLog) -> None:
+    owners: dict[int, int] = {}
+    asked = 0
+
+    async def learn() -> None:
+        nonlocal asked
+        asked += 1
+        owners[1] = 7
+
+    door = KafkaDoor(log, owner_of=owners.get, learn=learn)
+    for second, device_id in enumerate((1, 1, 2, 2)):
+        await door.admit([candidate(device_id, second)])
+    assert asked == 2
+    assert {record.key for record in await log.read(ENERGY_USAGE)} == {"7", "device-2"}
+
+
+async def test_nobody_waits_long_for_whose_a_device_is(log: FlakyLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "_LEARNING_S", 0.001)
+    door = KafkaDoor(log, owner_of=lambda _: None, learn=asyncio.Event().wait)
+    await door.admit([candidate()])
+    assert [record.key for record in await log.read(ENERGY_USAGE)] == ["device-1"]
 
 
 async def test_what_was_not_acknowledged_is_not_remembered(log: FlakyLog) -> None:

@@ -1,7 +1,8 @@
 """The door to the log in Kafka: it appends what is new as far as it knows, and tells what it has turned away."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -21,9 +22,13 @@ REMEMBERED = 200_000
 """How many readings the door remembers at least half of, once they are acknowledged: about 40 MB."""
 
 _READINGS_PER_MESSAGE = 2_000
+_ASKED_ABOUT = 10_000
+_LEARNING_S = 1.0
 
 OwnerOf = Callable[[int], int | None]
 """Tells who owns a device now, from a local copy; None where the device is not known."""
+
+Learn = Callable[[], Awaitable[object]]
 
 
 class LedgerIsElsewhere(Problem):
@@ -40,9 +45,14 @@ class KafkaDoor:
     else is `ACCEPTED` here, and found by usage-service. What it turns away it counts under a key of its own.
     """
 
-    def __init__(self, log: EventLog, *, owner_of: OwnerOf, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self, log: EventLog, *, owner_of: OwnerOf, learn: Learn | None = None, remembered: int = REMEMBERED
+    ) -> None:
+        """Begin with nothing remembered; `learn` brings what `owner_of` knows up to date, where that is to be had."""
         self._log = log
         self._owner_of = owner_of
+        self._learn = learn
+        self._asked_about: set[int] = set()
         self._memory = _Memory(remembered)
         self._turned_away = _TurnedAway(log)
         self._accepted = 0
@@ -65,6 +75,7 @@ class KafkaDoor:
         """Return one verdict per candidate once those accepted are in all in-sync replicas; see `Door.admit`."""
         verdicts, fresh = self._judge(candidates)
         if fresh:
+            await self._ask_about({candidate.device_id for candidate in fresh.values()})
             await self._log.append(ENERGY_USAGE, self._messages(fresh.values(), single=len(candidates) == 1))
             self._memory.learn(fresh)
             self._accepted += len(fresh)
@@ -78,6 +89,22 @@ class KafkaDoor:
         """Raise `LedgerIsElsewhere`: what all doors have appended is counted where it is consumed."""
         del after
         raise LedgerIsElsewhere("Ask usage-service for it: GET /api/v1/ledger.")
+
+    async def _ask_about(self, device_ids: Collection[int]) -> None:
+        """Ask whose a device is that is not known yet, once and not for long: it may have been registered just now.
+
+        Its readings are taken in any case, in a partition of its own; usage-service would have to bring them to their
+        home's.
+        """
+        unknown = {device_id for device_id in device_ids if self._owner_of(device_id) is None} - self._asked_about
+        if not unknown or self._learn is None:
+            return
+        if len(self._asked_about) > _ASKED_ABOUT:
+            self._asked_about.clear()
+        self._asked_about |= unknown
+        with suppress(TimeoutError, Problem):
+            async with asyncio.timeout(_LEARNING_S):
+                await self._learn()
 
     def _judge(self, candidates: Sequence[Candidate]) -> tuple[Sequence[Verdict], Mapping[bytes, Candidate]]:
         recall = self._memory.recall
