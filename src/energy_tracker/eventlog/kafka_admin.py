@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -25,6 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are ex
 )
 
 from energy_tracker.eventlog.kafka_errors import Complaints
+from energy_tracker.eventlog.kafka_positions import GroupPositions
 from energy_tracker.kit.problems import Problem
 
 _RULED = ("retention.ms", "cleanup.policy")
@@ -54,11 +54,13 @@ class KafkaAdmin:
         with self._complaints.about_settings():
             settings: dict[str, Any] = {**config, "error_cb": self._complaints.note}
             self._client = AdminClient(settings)
+        self._positions = GroupPositions(settings, answer_s=answer_s)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._positions.close()
         await asyncio.to_thread(self.__dict__.pop, "_client")  # letting go of it joins its threads
 
     def problem(self, error: KafkaException) -> Problem:
@@ -96,11 +98,7 @@ class KafkaAdmin:
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> Mapping[int, int]:
         """Return the next offset of a group by partition, where it has committed one."""
-        wanted = [TopicPartition(topic, partition) for partition in partitions]
-        request = ConsumerGroupTopicPartitions(group, wanted)
-        asked = self._client.list_consumer_group_offsets([request], request_timeout=self._answer_s)
-        found = await asyncio.wrap_future(asked[group])
-        return {place.partition: place.offset for place in found.topic_partitions if place.offset >= 0}
+        return await self._positions.committed(group, [TopicPartition(topic, partition) for partition in partitions])
 
     async def begins(self, topic: str, partitions: Iterable[int]) -> Mapping[int, int]:
         """Return the first offset that partitions still have."""
