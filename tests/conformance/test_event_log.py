@@ -71,6 +71,10 @@ async def own_log(request: pytest.FixtureRequest, tmp_path: Path, clock: Settabl
         yield log
 
 
+async def test_a_topic_has_one_partition(log: EventLog) -> None:
+    assert await log.partitions("t") == 1
+
+
 def messages(*values: bytes) -> list[Message]:
     return [Message(None, value) for value in values]
 

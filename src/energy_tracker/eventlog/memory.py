@@ -93,6 +93,10 @@ class MemoryEventLog:
         """Return the greatest offset that the group has committed."""
         return self._committed.get((topic, group), BEFORE_ALL)
 
+    async def partitions(self, topic: str) -> int:  # noqa: ARG002 - the port's
+        """Return 1, of any topic."""
+        return 1
+
     def set_committed(self, topic: str, group: str, offset: int) -> None:
         """Move the group forward; never back."""
         self._committed[topic, group] = max(offset, self._committed.get((topic, group), BEFORE_ALL))

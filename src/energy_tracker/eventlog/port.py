@@ -103,6 +103,9 @@ class EventLog(Protocol):
     async def committed(self, topic: str, *, group: str) -> int:
         """Return the greatest offset that the group has committed, in any partition; `BEFORE_ALL`: there is none."""
 
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has; with one only, a single offset is a position in it."""
+
     async def expire(self, *, now_ms: int) -> int:
         """Drop what is past its time; return how many records that were.
 

@@ -1,6 +1,7 @@
 """The follower of episodes when what it needs is down."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +11,12 @@ from tests.support.clock import VirtualClock
 
 from energy_tracker.contracts.topics import ALERT_GROUP, ENERGY_ALERT_EPISODES, dead_letter_topic
 from energy_tracker.eventlog.memory import MemoryEventLog
-from energy_tracker.eventlog.port import LogUnavailable, Message
+from energy_tracker.eventlog.port import Batch, LogUnavailable, Message
 from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.alert.adapters.memory import MemoryAlertStore
 from energy_tracker.services.alert.model.mails import MailPolicy
+from energy_tracker.services.alert.ports import EpisodeQuery
 from energy_tracker.services.alert.service.episodes import AlertService
 from energy_tracker.services.alert.worker import EpisodeFollower
 
@@ -37,9 +39,10 @@ class Failing:
 class Follower:
     clock: VirtualClock = field(default_factory=VirtualClock)
     wakes: int = 0
+    log: Any = None
 
     def __post_init__(self) -> None:
-        self.log = Failing(MemoryEventLog(clock=self.clock), "append")
+        self.log = Failing(MemoryEventLog(clock=self.clock) if self.log is None else self.log, "append")
         self.store = Failing(MemoryAlertStore(), "store")
         service = AlertService(
             repository=self.store,
@@ -102,3 +105,37 @@ async def test_while_dead_letters_cannot_be_kept_nothing_is_committed(world: Fol
     assert await world.lag() == 0
     assert [record.value for record in await world.log.read(dead_letter_topic(ENERGY_ALERT_EPISODES))] == [b"poison"]
     assert await world.store.episode("b") is not None
+
+
+class Divided(MemoryEventLog):
+    """A log of several partitions, in which a single offset is no position."""
+
+    async def partitions(self, topic: str) -> int:  # noqa: ARG002 - the port's
+        return 6
+
+    def consume(self, topic: str, *, group: str, after: int | None = None, limit: int = 1000) -> AsyncIterator[Batch]:
+        if after is not None:
+            raise ValueError(topic)
+        return super().consume(topic, group=group, limit=limit)
+
+
+async def with_a_store_that_is_new(log: MemoryEventLog) -> list[str]:
+    """Take two episodes, follow again with a store that has neither, and return what it has then."""
+    first = Follower(log=log)
+    await log.append(ENERGY_ALERT_EPISODES, [message("a"), message("b")])
+    for world in (first, second := Follower(log=log)):
+        task = asyncio.create_task(world.follower.run())
+        await world.clock.advance(60)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (await world.follower.health()).status == "UP"
+    assert await first.store.count_episodes(user_id=None, states=frozenset()) == 2
+    return [episode.id for episode in await second.store.episodes(EpisodeQuery())]
+
+
+async def test_a_store_from_a_backup_is_brought_up_to_date_from_a_log_of_one_partition():
+    assert sorted(await with_a_store_that_is_new(MemoryEventLog(clock=VirtualClock()))) == ["a", "b"]
+
+
+async def test_with_several_partitions_the_group_goes_on_where_it_committed():
+    assert await with_a_store_that_is_new(Divided(clock=VirtualClock())) == []

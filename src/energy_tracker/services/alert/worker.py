@@ -8,7 +8,7 @@ from typing import assert_never
 
 from energy_tracker.contracts.topics import ALERT_GROUP, ENERGY_ALERT_EPISODES, dead_letter_topic
 from energy_tracker.eventlog.dead_letter import dead_letter
-from energy_tracker.eventlog.port import Batch, EventLog, Message
+from energy_tracker.eventlog.port import BEFORE_ALL, Batch, EventLog, Message
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.health import PartHealth
 from energy_tracker.kit.problems import Problem
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 RECORDS_PER_BATCH = 200
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
-EMBEDDED_PARTITION = 0
+ONLY_PARTITION = 0
 
 
 class _Loop:
@@ -105,10 +105,9 @@ class EpisodeFollower:
 
         Where it is ahead, the process ended before it could commit: what comes again is known, and is committed then.
         """
-        positions = await self._repository.positions()
-        if not positions.keys() <= {EMBEDDED_PARTITION}:
-            return None  # with several partitions only the log itself knows
-        stored = positions.get(EMBEDDED_PARTITION, 0)
+        if await self._log.partitions(ENERGY_ALERT_EPISODES) != 1:
+            return None  # a group goes on where it committed; several partitions cannot be told where to begin
+        stored = (await self._repository.positions()).get(ONLY_PARTITION, BEFORE_ALL)
         return stored if stored < await self._log.committed(ENERGY_ALERT_EPISODES, group=ALERT_GROUP) else None
 
     async def _take(self, batch: Batch) -> None:
