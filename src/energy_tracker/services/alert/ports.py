@@ -86,7 +86,7 @@ class MailOutbox(Protocol):
         """
 
     async def settle(self, mail: Mail, settlement: Settlement) -> bool:
-        """End an attempt. False: the mail is gone, or was withdrawn, and did not go out."""
+        """End an attempt. False: it did not go out, and the mail is gone, was withdrawn, or is being tried anew."""
 
     async def next_attempt_at_ms(self) -> int | None:
         """Return when the next mail that waits for no other is due; None: none waits."""

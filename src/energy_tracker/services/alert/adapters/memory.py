@@ -141,9 +141,11 @@ class MemoryAlertStore:
         return list(first.values())
 
     async def settle(self, mail: Mail, settlement: Settlement) -> bool:
-        """End an attempt. False: the mail is gone, or was withdrawn, and did not go out."""
+        """End an attempt. False: it did not go out, and the mail is gone, was withdrawn, or is being tried anew."""
         stored = self._mails.get(mail.id)
-        if stored is None or (settlement.state != "sent" and stored.state != "queued"):
+        if stored is None:
+            return False
+        if settlement.state != "sent" and (stored.state, stored.attempts) != ("queued", mail.attempts):
             return False
         changed = replace(stored, state=settlement.state, last_error=settlement.error)
         if settlement.state == "sent":
