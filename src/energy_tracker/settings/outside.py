@@ -5,8 +5,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from energy_tracker.settings.forms import Duration, Host, MailAddress, OllamaAddress, PeerPort, Secret, Section, Text
-from energy_tracker.settings.variables import setting
+from energy_tracker.settings.forms import (
+    Duration,
+    Host,
+    MailAddress,
+    OllamaAddress,
+    PeerPort,
+    ReadableFile,
+    Secret,
+    Section,
+    Text,
+)
+from energy_tracker.settings.variables import Form, setting
+
+MailTimeout = Annotated[Duration, Field(le=timedelta(seconds=90)), Form("an ISO-8601 duration of at most PT90S")]
+"""An attempt may take no longer: see the decision `a-mail-goes-out-twice-only-in-a-crash`."""
 
 
 class OutboxOnly(Section):
@@ -26,6 +39,12 @@ class SmtpMail(Section):
         "`tls` from the first byte, `starttls` or nothing sent, `auto`: STARTTLS where the server offers it, `none`.",
         default="auto",
     )
+    ca_file: ReadableFile | None = setting(
+        "ENERGY_TRACKER_MAIL_CA_FILE",
+        "Certificates (PEM) that vouch for the server.",
+        default=None,
+        shown="those of the system",
+    )
     username: Text | None = setting(
         "ENERGY_TRACKER_MAIL_USERNAME",
         "Name to log in with.",
@@ -42,12 +61,20 @@ class SmtpMail(Section):
     sender: MailAddress = setting(
         "ENERGY_TRACKER_MAIL_FROM", "Address that the mails come from.", default="no-reply@localhost"
     )
-    timeout: Duration = setting(
+    timeout: MailTimeout = setting(
         "ENERGY_TRACKER_MAIL_TIMEOUT",
         "How long the server may take for one mail before it is tried again later.",
         default=timedelta(seconds=30),
         shown="PT30S",
     )
+
+    @field_validator("ca_file")
+    @classmethod
+    def _with_encryption(cls, file: ReadableFile | None, info: ValidationInfo) -> ReadableFile | None:
+        if file is not None and info.data.get("security") == "none":
+            message = "it is only used with encryption; set ENERGY_TRACKER_MAIL_SECURITY to tls, starttls or auto"
+            raise ValueError(message)
+        return file
 
     @field_validator("password")
     @classmethod

@@ -85,7 +85,8 @@ class IngestionSettings(Section):
     )
     max_lag: Count = setting(
         "ENERGY_TRACKER_INGESTION_MAX_LAG",
-        "Most readings that may wait in the log for usage-service; what comes beyond gets 429 with Retry-After.",
+        "Most readings that may wait in the log for usage-service; what comes beyond gets 429 with Retry-After. "
+        "Has no effect on Kafka, which keeps as much as its disks hold.",
         default=1_000_000,
     )
 

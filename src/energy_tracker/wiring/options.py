@@ -68,6 +68,7 @@ def mail(settings: Settings) -> "MailSettings":
         password=None if smtp.password is None else smtp.password.get_secret_value(),
         sender=smtp.sender,
         timeout_s=smtp.timeout.total_seconds(),
+        ca_file=smtp.ca_file,
     )
 
 

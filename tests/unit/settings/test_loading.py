@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from tests.support.repository import SOURCE
 
+from energy_tracker.services.alert.model.mails import MailPolicy
 from energy_tracker.settings import InvalidConfiguration, OllamaAdviser, OutboxOnly, Settings, SmtpMail, load_settings
 from energy_tracker.settings.variables import variables_of
+from energy_tracker.wiring import options
 
 MAIL = {"SPRING_MAIL_HOST": "mail.example.org", "SPRING_MAIL_PORT": "587"}
 LOG_IN = MAIL | {"ENERGY_TRACKER_MAIL_USERNAME": "house", "ENERGY_TRACKER_MAIL_SECURITY": "starttls"}
@@ -149,6 +151,23 @@ def test_a_password_goes_with_a_name_and_encryption() -> None:
     assert mistakes(MAIL | secret).keys() == {"ENERGY_TRACKER_MAIL_PASSWORD"}
     plain = LOG_IN | secret | {"ENERGY_TRACKER_MAIL_SECURITY": "none"}
     assert mistakes(plain).keys() == {"ENERGY_TRACKER_MAIL_PASSWORD"}
+
+
+def test_a_mail_server_is_trusted_by_a_file_that_can_be_read(tmp_path: Path) -> None:
+    pem = tmp_path / "authority.pem"
+    pem.write_text("certificate")
+    name, given = "ENERGY_TRACKER_MAIL_CA_FILE", MAIL | {"ENERGY_TRACKER_MAIL_CA_FILE": str(pem)}
+    assert options.mail(load_settings(given)).ca_file == pem
+    assert options.mail(load_settings(MAIL)).ca_file is None
+    assert "encryption" in mistakes(given | {"ENERGY_TRACKER_MAIL_SECURITY": "none"})[name]
+    assert "cannot be read" in mistakes(MAIL | {name: f"{pem}x"})[name]
+
+
+def test_an_attempt_to_send_a_mail_ends_before_its_claim() -> None:
+    name = "ENERGY_TRACKER_MAIL_TIMEOUT"
+    longest = options.mail(load_settings(MAIL | {name: "PT90S"})).timeout_s
+    assert longest * 1_000 == MailPolicy().longest_attempt_ms
+    assert "PT90S" in mistakes(MAIL | {name: "PT91S"})[name]
 
 
 def test_a_placeholder_is_no_password() -> None:
