@@ -158,7 +158,8 @@ class RebuildAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class DeadLetterBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Something that was on `energy-usage` and could not be kept: why, since when, and as it came.
 
-    `offset` names it; `original` is its text, with U+FFFD where its bytes are none.
+    `offset` names it; it came from `originOffset` of a partition of `originTopic`. `original` is its text, with U+FFFD
+    where its bytes are none.
     """
 
     offset: int
@@ -166,6 +167,8 @@ class DeadLetterBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     dead_since: str
     origin_offset: int
     original: str
+    origin_topic: str = "energy-usage"
+    origin_partition: int = 0
 
 
 class DeadLettersAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

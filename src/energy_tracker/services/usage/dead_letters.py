@@ -41,4 +41,6 @@ def _body(letter: DeadLetter) -> DeadLetterBody:
         dead_since=to_iso(letter.dead_since_ms),
         origin_offset=letter.origin_offset,
         original=letter.value.decode("utf-8", "replace"),
+        origin_topic=letter.origin_topic,
+        origin_partition=letter.origin_partition,
     )
