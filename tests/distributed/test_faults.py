@@ -17,7 +17,6 @@ from tests.support.smtp import MailServer, mail_server
 pytestmark = [pytest.mark.servers(*VARIABLES), pytest.mark.asyncio(loop_scope="module")]
 
 
-
 @dataclass
 class Ordeal:
     """Services under load, with two more usage-services that do not run yet, and who gets their mails."""

@@ -4,14 +4,16 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 from tests.support.load import Load
 from tests.support.ollama import FakeOllama, tells
-from tests.support.processes import SERVICES, Stack, ago, stack_on
+from tests.support.processes import SERVICES, Stack, stack_on
 from tests.support.servers import VARIABLES, Servers
 from tests.support.smtp import Behaviour, MailServer, mail_server
+from tests.support.truth import QUARTER_MS, iso
 
 pytestmark = [pytest.mark.servers(*VARIABLES), pytest.mark.asyncio(loop_scope="module")]
 
@@ -99,9 +101,10 @@ async def test_advice_comes_from_the_rules_while_the_model_hangs_or_is_gone(peer
     stack = peers.stack
     user = await stack.add_user(timeZone="UTC")
     device = await stack.add_device(user, type="HEATER")
-    await stack.send(
-        *({"deviceId": device, "energyConsumed": 0.3, "timestamp": ago(minutes=15 * n + 1)} for n in range(300))
-    )
+    times = [round(datetime.now(UTC).timestamp() * 1000) - number * QUARTER_MS for number in range(300)]
+    for time_ms in times:
+        peers.load.truth.took(device, time_ms, 300)
+    await stack.send(*({"deviceId": device, "energyConsumed": 0.3, "timestamp": iso(each)} for each in times))
     await stack.caught_up()
     peers.model.awake = False
     loop = asyncio.get_running_loop()

@@ -110,7 +110,7 @@ class FlowThread:
             return True
         try:
             if self._to_take is not None:
-                self._take_partitions(self._to_take)
+                self._take_partitions()
             elif self._request is not None:
                 self._fetch(self._request)
             elif self._owned is None or time.monotonic() - self._idle_since > _BUSY_S:
@@ -207,9 +207,7 @@ class FlowThread:
         if self._owned and not self._is_paused:
             self._consumer.pause(self._consumer.assignment())
             self._is_paused = True
-        message = self._consumer.poll(_LOOK_S)
-        if message is not None:
-            self._held += self._usable([message])
+        self._held += self._usable(self._consumer.consume(1, _LOOK_S))
 
     def _resume(self) -> None:
         if self._is_paused:
@@ -236,15 +234,18 @@ class FlowThread:
             settle(self._request, None)
             self._request = None
 
-    def _take_partitions(self, partitions: list[int]) -> None:
+    def _take_partitions(self) -> None:
         """Read the state of the partitions that were given, and go on behind it."""
+        self._consumer.assign([])
+        self._consumer.poll(0)  # where a commit failed because they are somebody else's by now, this tells it
+        if (partitions := self._to_take) is None:
+            return
         self._states = self._loader.load(self._consumer, partitions, self._options.topics)
         self._to_take = None
         named = self._options.kafka.topic
         self._progress = Progress(
             {(named(topic), number): end for number, state in self._states.items() for topic, end in state.ends.items()}
         )
-        self._is_paused = False
         self._go_to_positions()
         self._moved_at = self._idle_since = time.monotonic()
         self._error = None
@@ -280,8 +281,7 @@ class FlowThread:
         details: dict[str, object] = {"partitions": sorted(self._states)}
         if self._error is not None:
             return PartHealth("DOWN", {"error": self._error})
-        lag = self.lag()
-        details["lag"] = lag
+        lag = details["lag"] = self.lag()
         stood_s = time.monotonic() - self._moved_at
         if lag and stood_s > _STANDS_S:
             return PartHealth("DOWN", details | {"error": f"nothing was committed for {stood_s:.0f} s"})
