@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,6 +146,32 @@ async def test_a_broker_that_hangs_is_waited_out(broker: Broker) -> None:
                     await batch.commit()
         assert await log.lag("t", group="g") == 0
         assert await partitions(log._options, "t") == 1
+
+
+async def test_questions_about_groups_to_a_broker_that_hangs_end_in_bounded_time(broker: Broker) -> None:
+    options = replace(broker.options(), answer_s=1)
+    async with kafka_log({"t": 2}, options=options) as log, asyncio.timeout(SOON_S):
+        assert await log.committed("t", group="g") == BEFORE_ALL
+        with broker.paused():
+            with suppress(LogUnavailable):
+                while True:  # until it has really stopped
+                    await log.committed("t", group="g")
+            asked = (log.committed("t", group="g"), log.committed("t", group="new"), log.lag("t", group="g"))
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [LogUnavailable] * len(asked)
+
+
+async def test_a_group_may_be_asked_for_from_the_first_moment_of_a_new_broker(tmp_path: Path) -> None:
+    """Nobody coordinates groups there yet."""
+    with private_broker(tmp_path) as fresh:
+        options = replace(fresh.options(), answer_s=1)
+        await create_topics(options, [topic_plan(options, "t", 3, {})], timeout_s=SOON_S)
+        async with KafkaEventLog.open(options=options, clock=SystemClock()) as log, asyncio.timeout(SOON_S):
+            lag = None
+            while lag is None:
+                with suppress(LogUnavailable):
+                    lag = await log.lag("t", group="g")
+            assert lag == 0
 
 
 async def test_a_commit_to_a_broker_that_hangs_fails_in_bounded_time(
