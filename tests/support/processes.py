@@ -283,6 +283,7 @@ def _environment(servers: Servers, database: URL, ports: dict[str, int], prefix:
     urls = {name: f"http://127.0.0.1:{ports[name]}/api/v1/{name}" for name in ("user", "device", "usage")}
     return {
         **kept,
+        "PYTHONFAULTHANDLER": "1",
         "SPRING_DATASOURCE_URL": f"jdbc:mysql://{database.host}:{database.port}/{database.database}",
         "SPRING_DATASOURCE_USERNAME": str(database.username),
         "SPRING_DATASOURCE_PASSWORD": str(database.password),
