@@ -10,7 +10,7 @@ from energy_tracker.eventlog.kafka_flow import Assignment, FlowCommit, Partition
 from energy_tracker.eventlog.kafka_state import PartitionState
 from energy_tracker.eventlog.kafka_transactions import Appended
 from energy_tracker.eventlog.port import LogUnavailable, Record
-from energy_tracker.services.usage.adapters.flow_notes import read_note
+from energy_tracker.services.usage.adapters.flow_notes import Note, read_note
 from energy_tracker.services.usage.adapters.kafka_ledger import KafkaHoldings
 from energy_tracker.services.usage.model.readings import Place
 
@@ -97,6 +97,10 @@ class FlowBroker:
             writes={number: note.write for number, note in notes.items()},
             epochs={number: note.epoch for number, note in notes.items()},
         )
+
+    async def recent_notes(self) -> Mapping[int, Note]:
+        """Answer as `KafkaLedger` does."""
+        return {number: read_note(state.note) for number, state in self.states.items()}
 
     def lag(self) -> int:
         """Return how many records wait in all partitions."""

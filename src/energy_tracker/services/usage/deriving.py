@@ -69,7 +69,7 @@ class Deriver:
             await asyncio.sleep(0)
         state = self._states[device_id]
         fresh = await self._fresh(readings, state, rules, turn)
-        if not fresh:
+        if not fresh and state.is_whole:
             return
         turn.readings += fresh
         turn.rules[device_id] = rules

@@ -248,6 +248,9 @@ class ReadingStore(ReadingQueries, Protocol):
     async def known_devices(self) -> dict[int, DeviceRules]:
         """Return every device that has figures, with the rules they were derived under."""
 
+    def keeps_in(self, device_id: int) -> int | None:
+        """Return the partition that keeps what is derived of a device, as far as that is known; None: any does."""
+
     async def find(self, identities: Sequence[tuple[int, int, bytes]]) -> dict[tuple[int, int, bytes], Reading]:
         """Return the stored readings among (device, time, key)."""
 

@@ -1,5 +1,6 @@
 """The note that is committed with the positions of a partition: its epochs, its writes, and its part of the ledger."""
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -83,3 +84,13 @@ def next_epoch(note: Note, *, above: int = 0) -> Note:
     else:
         ended.append(Ranges(note.epoch, epoch - 1, note.write))
     return msgspec.structs.replace(note, epoch=epoch, ended=ended[-_MOST_ENDED:])
+
+
+def judge(notes: Mapping[int, Note]) -> Callable[[int, int, int], bool]:
+    """Return what tells whether a write is committed, by partition, epoch and number."""
+
+    def committed(partition: int, epoch: int, write: int) -> bool:
+        note = notes.get(partition)
+        return note is None or note.has_committed(epoch, write)
+
+    return committed

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from energy_tracker.contracts.topics import ENERGY_USAGE_BY_OWNER
 from energy_tracker.eventlog.kafka_flow import PartitionsMoved
 from energy_tracker.eventlog.kafka_state import PartitionState
 from energy_tracker.services.usage.adapters.flow_notes import Note, read_note
@@ -143,7 +144,9 @@ class HomesState:
         """Return the partition of a device: where its state is, or where what is recorded of it has come from."""
         known = self._arriving.get(device_id, self.partition_of_device.get(device_id))
         if known is None:
-            known = next((place.partition for place in recorded.positions), None)
+            # What comes again from another partition comes this way.
+            places = sorted(recorded.positions, key=lambda place: place.topic != ENERGY_USAGE_BY_OWNER)
+            known = places[0].partition if places else None
         if known is None:
             raise PartitionsMoved(f"Device {device_id} is looked after elsewhere by now.")
         return known

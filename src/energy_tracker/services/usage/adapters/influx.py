@@ -7,24 +7,24 @@ committed before, which every version of them says. See the decision record on f
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from energy_tracker.eventlog.kafka_flow import FlowCommit, KafkaFlow, PartitionsMoved
 from energy_tracker.kit.instants import MS_PER_DAY
-from energy_tracker.services.usage.adapters.flow_notes import Note, next_epoch
+from energy_tracker.services.usage.adapters.flow_notes import Note, judge, next_epoch
 from energy_tracker.services.usage.adapters.flow_state import HomesState
 from energy_tracker.services.usage.adapters.flow_turns import FlowTurn
+from energy_tracker.services.usage.adapters.influx_devices import state_by_readings
 from energy_tracker.services.usage.adapters.influx_queries import Identity, InfluxReadings
 from energy_tracker.services.usage.adapters.influx_rows import DEVICES_MS, MEASUREMENTS, read_state
 from energy_tracker.services.usage.adapters.influx_turns import TurnPoints
 from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
-from energy_tracker.services.usage.model.derivation import Checkpoint, Head
+from energy_tracker.services.usage.model.derivation import Checkpoint
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.ledger import Holdings
-from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Place, Reading, Stream, stream_of
+from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Place, Reading, Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
 from energy_tracker.services.usage.ports import (
     DeviceState,
@@ -155,8 +155,13 @@ class InfluxReadingStore:
         return await self._ledger.holdings()
 
     async def bucket_sums(self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int]) -> Sequence[BucketSum]:
-        """Return what lies in the buckets between successive boundaries."""
-        return await self._readings.bucket_sums(device_ids=device_ids, boundaries_ms=boundaries_ms)
+        """Return what lies in the buckets between successive boundaries, as far as it is committed."""
+        notes = self._state.notes
+        if len(notes) < self._ledger.partitions:
+            notes = {**await self._ledger.recent_notes(), **notes}
+        return await self._readings.bucket_sums(
+            device_ids=device_ids, boundaries_ms=boundaries_ms, committed=judge(notes)
+        )
 
     async def readings(
         self, *, device_ids: Sequence[int], from_ms: int, to_ms: int, after: ReadingCursor | None, limit: int
@@ -179,27 +184,17 @@ class InfluxReadingStore:
             newest = await self._readings.newest(without)
             rules = await self._readings.rules_of(newest) if newest else {}
             for device_id in without:
-                states[device_id] = await self._state_by_readings(newest.get(device_id), rules.get(device_id))
+                states[device_id] = await state_by_readings(self._readings, newest.get(device_id), rules.get(device_id))
         return states
-
-    async def _state_by_readings(self, newest: Reading | None, rules: DeviceRules | None) -> DeviceState:
-        if newest is None:
-            return DeviceState(None, {})
-        told = rules or DeviceRules()
-        heads: defaultdict[Stream, set[Kind]] = defaultdict(set)
-        heads[stream_of(newest, told)] = {newest.kind}
-        for (direction, channel), present in (await self._readings.kinds(newest.device_id)).items():
-            heads[Stream(newest.device_id, direction or told.direction, channel)] |= present
-        return DeviceState(
-            rules,
-            {stream: Head(newest.time_ms, newest.key, tuple(sorted(kinds)), None) for stream, kinds in heads.items()},
-            is_whole=False,
-        )
 
     async def known_devices(self) -> dict[int, DeviceRules]:
         """Return every device of this process's homes that has figures, with the rules they were derived under."""
         entries = {device_id: self._state.device(device_id) for device_id in list(self._state.partition_of_device)}
         return {device_id: entry.rules for device_id, entry in entries.items() if entry is not None}
+
+    def keeps_in(self, device_id: int) -> int | None:
+        """Return the partition that keeps what is derived of a device, as far as that is known."""
+        return self._state.partition_of_device.get(device_id)
 
     async def find(self, identities: Sequence[Identity]) -> dict[Identity, Reading]:
         """Return the stored readings among (device, time, key)."""

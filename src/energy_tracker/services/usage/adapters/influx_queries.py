@@ -39,10 +39,15 @@ _DEVICES_AT_ONCE: Final = 8
 _ROOM: Final = 64
 """More than asked for, so that readings of the last millisecond of a page are mostly all there."""
 _PAGE: Final = 5_000
+_QUARTER_NS: Final = time_ns(900_000)
 _QUARTER_FIELDS: Final = "energyMj, estimatedMj, coveredMs, source"
 
 Counted = Callable[[Reading], bool]
 """Tells whether a stored reading counts; others are left out."""
+
+
+Committed = Callable[[int, int, int], bool]
+"""Tells whether a write is committed, by partition, epoch and number."""
 
 
 def everything(reading: Reading) -> bool:
@@ -57,21 +62,23 @@ class InfluxReadings:
     def __init__(self, database: InfluxDatabase) -> None:
         self._database = database
 
-    async def bucket_sums(self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int]) -> Sequence[BucketSum]:
-        """Return what lies in the buckets between successive boundaries."""
+    async def bucket_sums(
+        self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int], committed: Committed
+    ) -> Sequence[BucketSum]:
+        """Return what lies in the buckets between successive boundaries, as far as it is committed."""
         span = f"time >= {time_ns(boundaries_ms[0])} AND time < {time_ns(boundaries_ms[-1])}"
         parts = [device_ids[start : start + _DEVICES_AT_ONCE] for start in range(0, len(device_ids), _DEVICES_AT_ONCE)]
         found = await asyncio.gather(*(self._quarters(f"{_among(part)} AND {span}", part) for part in parts))
         return [
             BucketSum(stream.device_id, bucket, stream.direction, stream.channel, *sums)
             for stream, rows, since_epoch in (item for part in found for item in part)
-            for bucket, sums in _by_bucket(rows, since_epoch, boundaries_ms)
+            for bucket, sums in _by_bucket(rows, since_epoch, boundaries_ms, committed)
         ]
 
     async def _quarters(self, condition: str, device_ids: Collection[int]) -> list[tuple[Stream, Series, int]]:
         """Return the versions of quarter-hours by stream, and the first epoch that counts."""
         quarters, anew = await self._database.query(
-            f"SELECT energyMj, estimatedMj, coveredMs FROM {QUARTER_HOUR} WHERE {condition}"
+            f"SELECT {_QUARTER_FIELDS} FROM {QUARTER_HOUR} WHERE {condition}"
             " GROUP BY deviceId, direction, channel;"
             f"SELECT last(derivedAnew) AS derivedAnew FROM {DEVICE} WHERE {_among(device_ids)} GROUP BY deviceId"
         )
@@ -271,24 +278,21 @@ def _stretches(identities: Sequence[Identity]) -> Iterator[tuple[int, int, int]]
         yield device_id, first, last
 
 
-def _by_bucket(series: Series, since_epoch: int, boundaries_ms: Sequence[int]) -> Iterator[tuple[int, Sums]]:
+def _by_bucket(
+    series: Series, since_epoch: int, boundaries_ms: Sequence[int], committed: Committed
+) -> Iterator[tuple[int, Sums]]:
     """Yield the sums of the newest versions of quarter-hours, by the number of the bucket that they lie in."""
     totals: dict[int, list[int]] = {}
     newest: dict[int, list[int]] = {}
     for row in series.values:  # in order of time: a later version replaces an earlier one
         if row[0] % _QUARTER_NS >= since_epoch:
             newest[row[0] // _QUARTER_NS] = row
-    for quarter, row in newest.items():
-        bucket = bisect_right(boundaries_ms, quarter * _QUARTER_MS) - 1
-        sums = totals.setdefault(bucket, [0, 0, 0])
-        sums[0] += row[1]
-        sums[1] += row[2]
-        sums[2] += row[3]
+    for version in map(read_quarter, newest.values()):
+        part = version.sums if committed(version.partition, version.epoch, version.write) else version.before
+        sums = totals.setdefault(bisect_right(boundaries_ms, version.start_ms) - 1, [0, 0, 0])
+        for place, value in enumerate(part):
+            sums[place] += value
     for bucket, (energy_mj, estimated_mj, covered_ms) in totals.items():
         sums_of_bucket = Sums(energy_mj, estimated_mj, covered_ms)
         if sums_of_bucket != NOTHING:
             yield bucket, sums_of_bucket
-
-
-_QUARTER_MS: Final = 900_000
-_QUARTER_NS: Final = time_ns(_QUARTER_MS)

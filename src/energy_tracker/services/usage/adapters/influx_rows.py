@@ -67,10 +67,14 @@ NOTHING: Final = Sums(0, 0, 0)
 
 
 class QuarterRow(NamedTuple):
-    """One version of a quarter-hour: the epoch and number of the write, and what was committed before it."""
+    """One version of a quarter-hour: who wrote it, and what was committed before.
+
+    That is the epoch of a partition, and the number of the write there.
+    """
 
     start_ms: int
     epoch: int
+    partition: int
     write: int
     sums: Sums
     before: Sums
@@ -171,15 +175,15 @@ def quarter_line(tags: str, row: QuarterRow) -> str:
     before = ".".join(map(str, row.before))
     return (
         f"{QUARTER_HOUR},{tags} energyMj={energy_mj}i,estimatedMj={estimated_mj}i,coveredMs={covered_ms}i,"
-        f'source="{row.write}.{before}" {time_ns(row.start_ms, row.epoch)}'
+        f'source="{row.partition}.{row.write}.{before}" {time_ns(row.start_ms, row.epoch)}'
     )
 
 
 def read_quarter(row: list[Any]) -> QuarterRow:
     """Return the version that a row of (time, energyMj, estimatedMj, coveredMs, source) is."""
     start_ms, epoch = split_version(row[0])
-    write, energy_mj, estimated_mj, covered_ms = map(int, row[4].split("."))
-    return QuarterRow(start_ms, epoch, write, Sums(row[1], row[2], row[3]), Sums(energy_mj, estimated_mj, covered_ms))
+    partition, write, *before = map(int, row[4].split("."))
+    return QuarterRow(start_ms, epoch, partition, write, Sums(row[1], row[2], row[3]), Sums(*before))
 
 
 def split_version(point_ns: int) -> tuple[int, int]:

@@ -86,11 +86,12 @@ class TurnPoints:
     def _lay_out_quarters(self, stream: Stream, change: Change, looked_up: Quarters) -> None:
         known, sums = self._state.quarters(stream), Quarters()
         tags, epoch, write = self._place_of(stream)
+        partition = self._state.partition_of(stream.device_id, self._recorded)
         for start_ms, energy_mj, estimated_mj, covered_ms in change.quarter_hours.changes():
             before = known.get(start_ms) or looked_up.get(start_ms, NOTHING)
             after = Sums(before[0] + energy_mj, before[1] + estimated_mj, before[2] + covered_ms)
             sums[start_ms] = after
-            self.derived.append(quarter_line(tags, QuarterRow(start_ms, epoch, write, after, before)))
+            self.derived.append(quarter_line(tags, QuarterRow(start_ms, epoch, partition, write, after, before)))
         self.sums[stream] = sums
 
     async def _lay_out_anew(self, device_id: int) -> None:
@@ -99,11 +100,13 @@ class TurnPoints:
         changes = {stream: change for stream, change in self._recorded.changes if stream.device_id == device_id}
         for stream in {*quarters, *checkpoints, *changes}:
             tags, epoch, write = self._place_of(stream)
+            partition = self._state.partition_of(device_id, self._recorded)
             before = self._committed(stream, quarters.get(stream, ()))
             change = changes.get(stream)
             fresh = {start: Sums(*sums) for start, *sums in change.quarter_hours.changes()} if change else {}
             for start_ms in sorted({*before, *fresh}):
-                row = QuarterRow(start_ms, epoch, write, fresh.get(start_ms, NOTHING), before.get(start_ms, NOTHING))
+                after, was = fresh.get(start_ms, NOTHING), before.get(start_ms, NOTHING)
+                row = QuarterRow(start_ms, epoch, partition, write, after, was)
                 self.derived.append(quarter_line(tags, row))
             gone = checkpoints.get(stream, set()) - (change.checkpoints.keys() if change else set())
             self.derived += [no_checkpoint_line(tags, boundary, epoch=epoch, write=write) for boundary in sorted(gone)]

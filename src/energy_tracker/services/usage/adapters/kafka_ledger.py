@@ -5,6 +5,7 @@ request reads all of them as they were at one moment. What lies behind those pos
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,11 +26,14 @@ from energy_tracker.services.usage.adapters.flow_turns import written_by
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
 from energy_tracker.services.usage.model.readings import Place
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 _TOPICS: Final = (ENERGY_USAGE, ENERGY_USAGE_BY_OWNER)
 _ANSWER_S: Final = 10.0
 _LONGEST_COUNT_S: Final = 60.0
 _AT_ONCE: Final = 5_000
+_RECENT_S: Final = 1.0
 
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -58,6 +62,8 @@ class KafkaLedger:
     turned_away: TurnedAway
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _consumer: Consumer | None = None
+    _notes: Mapping[int, Note] = field(default_factory=dict)
+    _notes_at: float = float("-inf")
 
     async def holdings(self) -> KafkaHoldings:
         """Return what has become of the readings up to the positions that are committed."""
@@ -73,6 +79,19 @@ class KafkaLedger:
             writes={partition: note.write for partition, note in notes.items()},
             epochs={partition: note.epoch for partition, note in notes.items()},
         )
+
+    async def recent_notes(self) -> Mapping[int, Note]:
+        """Return the notes of all partitions as of the last second, or as they were last known.
+
+        A process that cannot reach Kafka goes on answering what it is asked.
+        """
+        if time.monotonic() - self._notes_at > _RECENT_S:
+            try:
+                _, self._notes = await self._ask(self._committed)
+            except LogUnavailable as error:
+                log.warning("what other processes have committed lately is not known: %s", error)
+            self._notes_at = time.monotonic()
+        return self._notes
 
     async def intake(self, *, beyond: Holdings) -> Intake:
         """Return what the log holds: what was consumed, and what waits behind the positions of these holdings."""

@@ -85,6 +85,9 @@ class SqliteReadingStore:
         rows = await self._rows("SELECT device_id, rules FROM device")
         return {device_id: read_rules(rules) for device_id, rules in rows}
 
+    def keeps_in(self, device_id: int) -> None:
+        """Say nothing: there is one place for all."""
+
     async def find(self, identities: Sequence[Identity]) -> dict[Identity, Reading]:
         """Return the stored readings among (device, time, key)."""
         return await self._readers.run(lambda connection: find_readings(connection, identities))
