@@ -63,7 +63,7 @@ def written_lines() -> list[str]:
     readings = [reading("interval"), reading("interval", "export"), reading("register"), reading("power")]
     return [
         *map(reading_line, readings),
-        quarter_line(tags, QuarterRow(START_MS, 1, 1, Sums(1, 0, 1), Sums(0, 0, 0))),
+        quarter_line(tags, QuarterRow(START_MS, 1, 0, 1, Sums(1, 0, 1), Sums(0, 0, 0))),
         checkpoint_line(tags, START_MS, None, epoch=1, write=1),
         rules_line(1, DeviceRules(), epoch=1),
         anew_line(1, epoch=1),
@@ -122,7 +122,7 @@ def points() -> list[str]:
     tags, half, lines = stream_tags(Stream(1, "import", "")), QUARTER_MS // 2, []
     for start_ms in TWO_DAYS:
         for epoch, sums in ((3, Sums(9, 9, 9)), (4, Sums(900_000_000, 0, half))):
-            lines.append(quarter_line(tags, QuarterRow(start_ms, epoch, 1, sums, Sums(0, 0, 0))))
+            lines.append(quarter_line(tags, QuarterRow(start_ms, epoch, 0, 1, sums, Sums(0, 0, 0))))
         lines.append(reading_line(reading("interval", amount=0.25, time_ms=start_ms)))
     return lines
 
