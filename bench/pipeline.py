@@ -105,9 +105,14 @@ async def send(connection: Connection, message: bytes, load: Load, size: int) ->
     load.sent += size
 
 
-async def send_all(system: System, queues: Sequence[list[bytes]], size: int, *, rate: float | None = None) -> Load:
-    """Send each queue over its connection, as fast as they go, or at `rate` readings a second in all."""
-    load = Load()
+async def send_all(
+    system: System, queues: Sequence[list[bytes]], size: int, *, rate: float | None = None, load: Load | None = None
+) -> Load:
+    """Send each queue over its connection, as fast as they go, or at `rate` readings a second in all.
+
+    A `load` that is given counts along, and can be watched.
+    """
+    load = load or Load()
 
     async def sender(connection: Connection, number: int, queue: list[bytes]) -> None:
         for position, message in enumerate(queue):
