@@ -28,6 +28,7 @@ REQUESTS_AT_ONCE: Final = 2
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=2.0)
 _REFUSED: Final = frozenset({400, 413, 422})
 _NS_PER_MS: Final = 1_000_000
+_LAST_NS: Final = 2**63 - 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +227,11 @@ class InfluxDatabase:
 def time_ns(time_ms: int, part_ns: int = 0) -> int:
     """Return the time of a point: ms since 1970, and ns beyond that."""
     return time_ms * _NS_PER_MS + part_ns
+
+
+def bound_ns(time_ms: int) -> int:
+    """Return the bound of a stretch of time, which may lie beyond all that InfluxDB knows."""
+    return max(-_LAST_NS, min(time_ns(time_ms), _LAST_NS))
 
 
 def split_ns(time: int) -> tuple[int, int]:

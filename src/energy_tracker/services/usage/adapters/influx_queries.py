@@ -28,7 +28,7 @@ from energy_tracker.services.usage.model.derivation import reading_order
 from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Reading, Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
 from energy_tracker.services.usage.ports import ReadingCursor
-from energy_tracker.storage.influx import InfluxDatabase, Series, time_ns
+from energy_tracker.storage.influx import InfluxDatabase, Series, bound_ns, time_ns
 
 Identity = tuple[int, int, bytes]
 
@@ -66,7 +66,7 @@ class InfluxReadings:
         self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int], committed: Committed
     ) -> Sequence[BucketSum]:
         """Return what lies in the buckets between successive boundaries, as far as it is committed."""
-        span = f"time >= {time_ns(boundaries_ms[0])} AND time < {time_ns(boundaries_ms[-1])}"
+        span = f"time >= {bound_ns(boundaries_ms[0])} AND time < {bound_ns(boundaries_ms[-1])}"
         parts = [device_ids[start : start + _DEVICES_AT_ONCE] for start in range(0, len(device_ids), _DEVICES_AT_ONCE)]
         found = await asyncio.gather(*(self._quarters(f"{_among(part)} AND {span}", part) for part in parts))
         return [
@@ -90,7 +90,7 @@ class InfluxReadings:
     ) -> Sequence[Reading]:
         """Return raw readings of `[from_ms, to_ms)`, in order of (time, device, key), behind the cursor."""
         start_ms = from_ms if after is None else max(from_ms, after.time_ms)
-        span = f"time >= {time_ns(start_ms)} AND time < {time_ns(to_ms)}"
+        span = f"time >= {bound_ns(start_ms)} AND time < {bound_ns(to_ms)}"
         wanted = limit + _ROOM
         while True:
             statement = (
@@ -118,7 +118,7 @@ class InfluxReadings:
         while True:
             answer = await self._database.query(
                 f"SELECT {READING_FIELDS} FROM {READINGS} WHERE deviceId = '{device_id}'"
-                f" AND time >= {time_ns(max(after[0], 0))} GROUP BY deviceId LIMIT {wanted}"
+                f" AND time >= {bound_ns(max(after[0], 0))} GROUP BY deviceId LIMIT {wanted}"
             )
             found, until_ms = _merged(answer[0], wanted)
             page = sorted((reading for reading in found if reading.time_ms < until_ms), key=reading_order)
@@ -162,7 +162,7 @@ class InfluxReadings:
         """Return (boundary, epoch, state as text, write) of the last versions at or before an instant, newest first."""
         answer = await self._database.query(
             f"SELECT state, writeNumber FROM {CHECKPOINT} WHERE {stream_condition(stream)}"
-            f" AND time < {time_ns(at_ms + 1)} ORDER BY time DESC LIMIT {limit}"
+            f" AND time < {bound_ns(at_ms + 1)} ORDER BY time DESC LIMIT {limit}"
         )
         return [(*split_version(row[0]), row[1], row[2]) for series in answer[0] for row in series.values]
 

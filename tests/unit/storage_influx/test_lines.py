@@ -1,0 +1,133 @@
+"""Readings and figures as lines of InfluxDB and back; what InfluxDB refuses; what fails on the way."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.influx_memory import InfluxMemory, parse_line
+
+from energy_tracker.kit.ids import event_key
+from energy_tracker.services.usage.adapters.influx_queries import InfluxReadings, everything
+from energy_tracker.services.usage.adapters.influx_rows import (
+    QuarterRow,
+    Sums,
+    quarter_line,
+    read_quarter,
+    reading_line,
+    stream_of_tags,
+    stream_tags,
+)
+from energy_tracker.services.usage.model.readings import LogPosition, Reading, Stream
+from energy_tracker.storage.influx import (
+    InfluxDatabase,
+    InfluxOptions,
+    InfluxUnavailable,
+    bound_ns,
+    field_text,
+    tag_text,
+    tag_value,
+    time_ns,
+)
+
+T0_MS = 1_780_272_000_000
+MANY = {"after": (-1, b""), "limit": 1_000, "counted": everything}
+
+texts = st.text(max_size=64)
+printable = texts.map(lambda text: "".join(each for each in text if each.isprintable()))
+event_ids = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=64)
+
+
+@st.composite
+def any_reading(draw: st.DrawFn) -> Reading:
+    kind = draw(st.sampled_from(["interval", "register", "power"]))
+    time_ms = T0_MS + draw(st.integers(0, 10**10))
+    since_ms = time_ms - draw(st.integers(1, 10**9)) if kind == "interval" and draw(st.booleans()) else None
+    return Reading(
+        draw(st.integers(1, 2**63 - 1)),
+        time_ms,
+        event_key(draw(event_ids)),
+        kind,
+        draw(st.floats(0, 1e6)),
+        draw(st.sampled_from([None, "import", "export"])),
+        since_ms,
+        T0_MS,
+        draw(printable),
+        LogPosition(draw(st.sampled_from(["energy-usage", "energy-usage-by-owner", "parked"])), 3, 2**40),
+    )
+
+
+@given(any_reading())
+async def test_a_reading_comes_back_as_it_went(reading: Reading) -> None:
+    memory = InfluxMemory()
+    assert await memory.write([reading_line(reading)]) == []
+    found = await InfluxReadings(memory).device_readings(reading.device_id, **MANY)  # type: ignore[arg-type]  # stands for it
+    assert found == [reading]
+
+
+@given(texts)
+def test_texts_come_back_from_fields_and_tags(text: str) -> None:
+    _, _, fields, _ = parse_line(f"m,tag={tag_text(text) or 'x'} text={field_text(text)} 1")
+    assert fields == {"text": text}
+    assert tag_value(tag_text(text)) == text
+
+
+@given(st.integers(1, 2**63 - 1), st.sampled_from(["import", "export"]), printable)
+def test_a_stream_comes_back_from_its_tags(device_id: int, direction: str, channel: str) -> None:
+    stream = Stream(device_id, direction, channel)  # type: ignore[arg-type]  # one of the two
+    _, tags, _, _ = parse_line(f"m,{stream_tags(stream)} v=1 1")
+    assert stream_of_tags(dict(tags)) == stream
+
+
+sums = st.builds(Sums, *[st.integers(-(2**62), 2**62)] * 3)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**9), st.integers(0, 99), st.integers(0, 10**9), sums, sums)
+def test_a_quarter_hour_comes_back(number: int, epoch: int, partition: int, write: int, after: Sums, was: Sums) -> None:
+    row = QuarterRow(number * 900_000, epoch, partition, write, after, was)
+    _, _, fields, time = parse_line(quarter_line("deviceId=1", row))
+    assert read_quarter([time, *(fields[name] for name in ("energyMj", "estimatedMj", "coveredMs", "source"))]) == row
+
+
+async def test_points_of_others_are_readings_by_their_content() -> None:
+    memory = InfluxMemory()
+    await memory.write([f"energy_usage,deviceId=1,room=kitchen energyConsumed=0.5 {time_ns(T0_MS)}"])
+    (found,) = await InfluxReadings(memory).device_readings(1, **MANY)  # type: ignore[arg-type]  # stands for it
+    assert (found.amount, found.source, found.received_ms) == (0.5, None, T0_MS)
+    again = await InfluxReadings(memory).find([found.identity], counted=everything)  # type: ignore[arg-type]  # as above
+    assert again == {found.identity: found}
+
+
+def test_bounds_are_instants_of_influx() -> None:
+    assert bound_ns(2**62) == 2**63 - 2
+    assert bound_ns(-(2**62)) == 2 - 2**63
+    assert bound_ns(T0_MS) == time_ns(T0_MS)
+
+
+def database(answer: Callable[[httpx.Request], httpx.Response]) -> InfluxDatabase:
+    options = InfluxOptions(url="http://influx", token="t", org="o", bucket="b")
+    return InfluxDatabase(options, httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+
+
+async def test_what_is_refused_is_found_by_halves() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if b"bad" in request.content:
+            return httpx.Response(422, json={"message": "field type conflict"})
+        return httpx.Response(204)
+
+    lines = [f"m v={'bad' if number in {3, 4_999, 7_000} else 1} {number}" for number in range(7_001)]
+    refused = await database(answer).write(lines)
+    assert [(line.index, line.reason) for line in refused] == [
+        (number, "field type conflict") for number in (3, 4_999, 7_000)
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 12_000])
+async def test_a_write_that_fails_says_that_influx_is_not_available(number: int) -> None:
+    with pytest.raises(InfluxUnavailable):
+        await database(lambda _: httpx.Response(503)).write(["m v=1 1"] * number)
+
+
+async def test_nothing_is_asked_to_write_nothing() -> None:
+    assert await database(lambda _: httpx.Response(500)).write([]) == []
