@@ -20,8 +20,19 @@ HOME, DEVICE, METER, STRANGER = 7, 1, 2, 99
 STREAM = Stream(DEVICE, "import", "")
 
 
+class Homes(KnownHomes):
+    """A directory that knows who owned devices before."""
+
+    def devices_of(self, user_id):
+        return [
+            device
+            for device in self.devices()
+            if user_id in {device.user_id, *(assignment.user_id for assignment in device.assignments)}
+        ]
+
+
 def registry() -> KnownHomes:
-    return KnownHomes().add(
+    return Homes().add(
         DirectoryUser(id=HOME, version=1),
         DirectoryDevice(id=DEVICE, version=1, user_id=HOME, assignments=(Assignment(user_id=HOME),)),
         DirectoryDevice(id=METER, version=2, user_id=HOME, kind="register", assignments=(Assignment(user_id=HOME),)),
