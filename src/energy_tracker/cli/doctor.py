@@ -49,6 +49,11 @@ def examine(settings: "Settings") -> Iterator[Finding]:
     yield from _python()
     yield from _clock()
     yield from _zones(settings)
+    if settings.services_at is not None:
+        from energy_tracker.cli.doctor_services import examine_services
+
+        yield from examine_services(settings)
+        return
     yield from _folder(settings.home)
     running, finding = _running(settings.home)
     yield finding

@@ -16,7 +16,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Look at every part that is needed, and say how to mend what is wrong. Changes nothing."""
+    """Look at every part that is needed, and say how to mend what is wrong. Changes nothing.
+
+    With `--at` (or ENERGY_TRACKER_SERVICES_AT) it asks the services there how they are; otherwise it looks at the data
+    folder, its databases, the ports, and the servers that settings name.
+    """
     output = Output(as_json)
     guard(lambda: _examine(context, output), output)
 
@@ -29,6 +33,8 @@ def _examine(context: typer.Context, output: Output) -> None:
     given = context.find_object(Globals)
     if given is not None and given.home is not None:
         environ["ENERGY_TRACKER_HOME"] = str(given.home)
+    if given is not None and given.at is not None:
+        environ["ENERGY_TRACKER_SERVICES_AT"] = given.at
     try:
         findings = list(examine(load_settings(environ)))
     except InvalidConfiguration as error:

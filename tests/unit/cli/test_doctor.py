@@ -1,5 +1,6 @@
 """What the doctor says of broken folders, taken ports and dead servers."""
 
+import json
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -144,6 +145,41 @@ def test_a_folder_that_cannot_be_made_is_named(examined, tmp_path):
         examined()
     (finding, *_) = wrong_settings(refused.value.errors)
     assert finding.part == "setting ENERGY_TRACKER_HOME"
+
+
+def http_answer(status: int, document: object) -> bytes:
+    body = json.dumps(document).encode()
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (status, len(body), body)
+
+
+def test_services_elsewhere_are_asked_and_the_data_folder_is_left_alone(examined, answering, dead_port, tmp_path):
+    database(tmp_path / "home" / "log.db").write_bytes(b"garbage" * 1_000)
+    up = {"status": "UP", "components": {"database": {"status": "UP", "details": {}}}}
+    log = {"status": "DOWN", "details": {"error": "Kafka does not answer."}}
+    down = {"status": "DOWN", "components": {"log": log}}
+    ports = {
+        "USER": answering(http_answer(200, up)),
+        "DEVICE": dead_port,
+        "INGESTION": answering(http_answer(503, down)),
+        "USAGE": answering(http_answer(200, ["something else"])),
+        "ALERT": answering(b"220 mail ESMTP\r\n"),
+    }
+    variables = {f"ENERGY_TRACKER_{service}_PORT": str(port) for service, port in ports.items()}
+    findings = examined(ENERGY_TRACKER_SERVICES_AT="http://127.0.0.1", **variables)
+    assert "not looked at" in findings["data folder"].detail
+    assert "log.db" not in findings
+    assert (findings["user-service"].verdict, "database" in findings["user-service"].detail) == ("ok", True)
+    assert "log: Kafka does not answer." in findings["ingestion-service"].detail
+    assert "ENERGY_TRACKER_DEVICE_PORT" in findings["device-service"].mend
+    for other in ("usage-service", "alert-service"):
+        assert findings[other].verdict == "broken"
+
+
+def test_the_command_asks_services_elsewhere(tmp_path, monkeypatch, dead_port):
+    monkeypatch.setenv("ENERGY_TRACKER_USER_PORT", str(dead_port))
+    said = CommandLine(tmp_path / "home").run("--at", "http://127.0.0.1", "doctor", code=1).stdout
+    assert "user-service" in said
+    assert "--at" in said
 
 
 def test_the_command_ends_with_1_and_says_what_is_broken(tmp_path, monkeypatch):
