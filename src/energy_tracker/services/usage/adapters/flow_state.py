@@ -3,6 +3,7 @@
 Nothing here changes before the transaction that makes the change durable has happened.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +13,7 @@ import msgspec
 from energy_tracker.contracts.topics import ENERGY_USAGE_BY_OWNER
 from energy_tracker.eventlog.kafka_flow import PartitionsMoved
 from energy_tracker.eventlog.kafka_state import PartitionState
+from energy_tracker.eventlog.port import BEFORE_ALL
 from energy_tracker.services.usage.adapters.flow_notes import Note, read_note
 from energy_tracker.services.usage.adapters.influx_rows import NOTHING, PARKED, QuarterRow, Sums
 from energy_tracker.services.usage.model.derivation import Head
@@ -66,6 +68,9 @@ class HomesState:
     _quarters: dict[Stream, dict[int, Sums]] = field(default_factory=dict)
     _streams: dict[int, set[Stream]] = field(default_factory=dict)
     _twice: dict[int, set[int]] = field(default_factory=dict)
+    _origins: dict[tuple[int, int], tuple[int, LogPosition]] = field(default_factory=dict)
+    _waiting_at: Counter[tuple[int, LogPosition]] = field(default_factory=Counter)
+    """How many readings of a device are parked that lay at a place in the log."""
     _elsewhere: dict[int, dict[tuple[str, int], int]] = field(default_factory=dict)
     _arriving: dict[int, int] = field(default_factory=dict)
 
@@ -96,11 +101,22 @@ class HomesState:
                 if value is not None:
                     self.to_judge[int(name)] = (partition, _span.decode(value))
             case "parked":
-                self.parked.pop((partition, int(name)), None)
-                if value is not None:
-                    self.parked[partition, int(name)] = _read_parked(partition, int(name), value)
+                self._put_parked(partition, int(name), value)
             case _:
                 pass  # of a newer release; it keeps it
+
+    def _put_parked(self, partition: int, number: int, value: bytes | None) -> None:
+        self.parked.pop((partition, number), None)
+        origin = self._origins.pop((partition, number), None)
+        if origin is not None:
+            self._waiting_at[origin] -= 1
+        if value is not None:
+            reading, offset, parked_ms = _parked.decode(value)
+            if reading.source is not None:
+                origin = self._origins[partition, number] = (reading.device_id, reading.source)
+                self._waiting_at[origin] += 1
+            waiting = msgspec.structs.replace(reading, source=LogPosition(PARKED, partition, number))
+            self.parked[partition, number] = Parked(parked_id(partition, number), waiting, offset, parked_ms)
 
     def _put_device(self, partition: int, device_id: int, value: bytes | None) -> None:
         """Take over a device; one that two partitions have is derived anew before anything is added to it.
@@ -146,7 +162,8 @@ class HomesState:
         if known is None:
             # What comes again from another partition comes this way.
             places = sorted(recorded.positions, key=lambda place: place.topic != ENERGY_USAGE_BY_OWNER)
-            known = places[0].partition if places else None
+            parked = [self.place_of_parked(number)[0] for number in recorded.released]
+            known = next(iter([place.partition for place in places] + parked), None)
         if known is None:
             raise PartitionsMoved(f"Device {device_id} is looked after elsewhere by now.")
         return known
@@ -230,7 +247,11 @@ class HomesState:
         entry = self.device(reading.device_id)
         if seen is None and entry is not None and partition != self.partition_of_device[reading.device_id]:
             seen = {(known, number): last for known, number, last in entry.elsewhere}
-        return offset <= (seen or self.positions).get((topic, partition), offset)
+        if self._waiting_at and self._waiting_at[reading.device_id, reading.source] > 0:
+            return False  # it was written by a step of whoever knew the device already; here it waits for that
+        if seen is not None:
+            return offset <= seen.get((topic, partition), BEFORE_ALL)
+        return offset <= self.positions.get((topic, partition), offset)
 
     def is_committed(self, partition: int, epoch: int, write: int) -> bool:
         """Whether a version of a quarter-hour or a checkpoint is part of what is committed."""
@@ -252,12 +273,6 @@ def encode_entry(value: DeviceEntry | Episode | Span) -> bytes:
 def encode_parked(entry: Parked) -> bytes:
     """Return the value of a parked reading."""
     return msgspec.msgpack.encode((entry.reading, entry.offset, entry.parked_ms))
-
-
-def _read_parked(partition: int, number: int, value: bytes) -> Parked:
-    reading, offset, parked_ms = _parked.decode(value)
-    waiting = msgspec.structs.replace(reading, source=LogPosition(PARKED, partition, number))
-    return Parked(parked_id(partition, number), waiting, offset, parked_ms)
 
 
 def parked_id(partition: int, number: int) -> int:
