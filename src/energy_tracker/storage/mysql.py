@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from sqlalchemy import URL
 from sqlalchemy.pool import PoolResetState
 
+from energy_tracker.storage.mysql_driver import import_driver
+
 DRIVER: Final = "mysql+asyncmy"
 DEFAULT_PORT: Final = 3306
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -150,11 +152,10 @@ def connector(url: URL, *, statement_timeout_s: float) -> Callable[[], Awaitable
     file that the URL names for TLS cannot be read.
     """
     tls = _tls_context(url)
+    asyncmy = import_driver()  # here, because the embedded mode has no use for it
+    from asyncmy.constants.CLIENT import FOUND_ROWS
 
     async def connect() -> Any:
-        import asyncmy  # here, because the embedded mode has no use for it
-        from asyncmy.constants.CLIENT import FOUND_ROWS
-
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 connection = await asyncmy.connect(
@@ -172,7 +173,7 @@ def connector(url: URL, *, statement_timeout_s: float) -> Callable[[], Awaitable
                     program_name="energy-tracker",
                     ssl=tls,
                 )
-                await connection.query(_ISOLATION)  # type: ignore[no-untyped-call]  # the driver has it so
+                await connection.query(_ISOLATION)
         except TimeoutError as error:
             raise asyncmy.errors.OperationalError(2003, f"no answer within {CONNECT_TIMEOUT_S:g} s") from error
         return connection
