@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
 from fastapi import FastAPI
 
 from energy_tracker.kit.clock import Clock
@@ -17,6 +16,7 @@ from energy_tracker.services.insight.api import InsightApi
 from energy_tracker.services.insight.ports import Directory, Usage
 from energy_tracker.services.insight.service.counsel import AdviceDesk, AdviceLimits
 from energy_tracker.services.insight.service.insights import InsightService
+from energy_tracker.wiring.outgoing import http_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,7 @@ async def insight_service(
     async with AsyncExitStack() as stack:
         model = None
         if adviser.ollama_base_url is not None:
-            # A proxy of the environment is not for a server that the user named; redirects are not followed.
-            http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, follow_redirects=False))
+            http = await stack.enter_async_context(http_client(adviser.ollama_base_url))
             model = OllamaAdviser(http, adviser.ollama_base_url, adviser.ollama_model)
         limits = AdviceLimits(deadline_s=adviser.deadline_s)
         desk = AdviceDesk(rules=RuleAdviser(), model=model, clock=clock, limits=limits)

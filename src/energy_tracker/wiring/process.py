@@ -5,7 +5,6 @@ start is in a `part` (see `wiring.startup`).
 """
 
 import math
-import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -20,6 +19,7 @@ from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.settings import Settings
 from energy_tracker.wiring import options
 from energy_tracker.wiring.background import keep_running
+from energy_tracker.wiring.outgoing import http_client
 from energy_tracker.wiring.startup import Startup
 
 if TYPE_CHECKING:
@@ -53,14 +53,10 @@ class Process:
     stack: AsyncExitStack
 
     async def http(self) -> httpx.AsyncClient:
-        """Return a client for the other services and the own one; a proxy of the environment is not for them."""
+        """Return a client for the other services and the own one."""
         addresses = self.settings.peers
-        secure = any(
-            url.startswith("https:") for url in (addresses.user_url, addresses.device_url, addresses.usage_url)
-        )
-        # Without https no authority is to be trusted, and a context that knows none spares 4 MiB.
-        verify = True if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return await self.stack.enter_async_context(httpx.AsyncClient(trust_env=False, verify=verify))
+        client = http_client(addresses.user_url, addresses.device_url, addresses.usage_url)
+        return await self.stack.enter_async_context(client)
 
     def peers(self, http: httpx.AsyncClient) -> Peers:
         """Return the other services; none of them is asked yet."""

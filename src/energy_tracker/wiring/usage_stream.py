@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import httpx
-
 from energy_tracker.contracts import topics
 from energy_tracker.eventlog.kafka import KafkaEventLog
 from energy_tracker.eventlog.kafka_client import KafkaOptions
@@ -15,6 +13,7 @@ from energy_tracker.services.usage.adapters.influx import InfluxReadingStore
 from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
 from energy_tracker.services.usage.adapters.kafka_stream import KafkaHomes, KafkaStream
 from energy_tracker.storage.influx import InfluxDatabase, InfluxOptions
+from energy_tracker.wiring.outgoing import http_client
 from energy_tracker.wiring.usage import UsageBackends
 
 
@@ -27,7 +26,7 @@ async def kafka_and_influx(
     Raises `InfluxUnavailable` where the bucket cannot be made ready.
     """
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        http = await stack.enter_async_context(http_client(influx.url))
         database = InfluxDatabase(influx, http)
         await database.prepare()
         log = await stack.enter_async_context(KafkaEventLog.open(options=kafka, clock=clock))
