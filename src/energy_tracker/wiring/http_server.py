@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import Server as UvicornServer
 
 from energy_tracker.kit.problems import MalformedRequest, Problem
 from energy_tracker.kit.web import problem_response
@@ -80,10 +81,10 @@ def names_this_machine(host: str) -> bool:
     return True
 
 
-class Server(uvicorn.Server):
+class Server(UvicornServer):
     """uvicorn without its own handling of signals: the command line decides when to stop."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
         """Set once requests are answered."""
@@ -163,8 +164,8 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: ASGIApp) -> Config:
+    return Config(
         app,
         loop="none",
         http=CarefulHttp,
