@@ -43,11 +43,13 @@ class KafkaEventLog:
     `lag` counts them too, until the consumer has passed them.
     """
 
-    def __init__(self, options: KafkaOptions, admin: KafkaAdmin, producer: KafkaProducer, *, clock: Clock) -> None:
-        self.producer = producer
+    def __init__(self, options: KafkaOptions, admin: KafkaAdmin, stack: AsyncExitStack, *, clock: Clock) -> None:
         self._options = options
         self._admin = admin
         self._clock = clock
+        self._stack = stack
+        self._producer: KafkaProducer | None = None
+        self._beginning = asyncio.Lock()
         self._partitions: dict[str, int] = {}
         self._consumers: dict[KafkaConsumer, _Progress] = {}
 
@@ -60,12 +62,14 @@ class KafkaEventLog:
         """
         async with AsyncExitStack() as stack:
             admin = await stack.enter_async_context(KafkaAdmin(options.client_config(), answer_s=options.answer_s))
-            producer = await stack.enter_async_context(KafkaProducer.open(options))
-            yield cls(options, admin, producer, clock=clock)
+            yield cls(options, admin, stack, clock=clock)
 
     async def append(self, topic: str, messages: Sequence[Message]) -> None:
         """Append messages and return once all in-sync replicas have them; see `EventLog.append`."""
-        await self.producer.send(topic, messages)
+        async with self._beginning:  # with the first messages: who only consumes is spared a client and its threads
+            if self._producer is None:
+                self._producer = await self._stack.enter_async_context(KafkaProducer.open(self._options))
+        await self._producer.send(topic, messages)
 
     async def consume(
         self, topic: str, *, group: str, after: int | None = None, limit: int = 1000

@@ -33,9 +33,8 @@ class KafkaIntakeCounts:
 
     def __init__(self, options: KafkaOptions) -> None:
         self._complaints = Complaints(options.bootstrap_servers)
-        with self._complaints.about_settings():
-            config = {**options.client_config(), "error_cb": self._complaints.note}
-            self._reader = PartitionReader(config, options.topic(ENERGY_INTAKE), ENERGY_INTAKE)
+        self._options = options
+        self._reader: PartitionReader | None = None
         self._latest: dict[str, IntakeCounts] = {}
         self._after = BEFORE_ALL
         self._one_at_a_time = asyncio.Lock()
@@ -43,12 +42,13 @@ class KafkaIntakeCounts:
     @classmethod
     @asynccontextmanager
     async def open(cls, options: KafkaOptions) -> AsyncIterator["KafkaIntakeCounts"]:
-        """Give it; the broker need not be there yet. Raises `LogMisconfigured`."""
+        """Give it; the broker is asked with the first call."""
         counts = cls(options)
         try:
             yield counts
         finally:
-            await asyncio.to_thread(counts._reader.close)
+            if counts._reader is not None:
+                await asyncio.to_thread(counts._reader.close)
 
     async def totals(self) -> TurnedAway:
         """Return how many readings all doors have counted as duplicates and as rejected. Raises `LogUnavailable`."""
@@ -62,9 +62,16 @@ class KafkaIntakeCounts:
 
     async def _read(self) -> Sequence[Record]:
         try:
-            return await asyncio.to_thread(self._reader.read, after=self._after, limit=_PAGE)
+            return await asyncio.to_thread(self._reading().read, after=self._after, limit=_PAGE)
         except KafkaException as error:
             raise self._complaints.problem(error) from error
+
+    def _reading(self) -> PartitionReader:
+        if self._reader is None:
+            with self._complaints.about_settings():
+                config = {**self._options.client_config(), "error_cb": self._complaints.note}
+                self._reader = PartitionReader(config, self._options.topic(ENERGY_INTAKE), ENERGY_INTAKE)
+        return self._reader
 
     def _take(self, record: Record) -> None:
         try:
