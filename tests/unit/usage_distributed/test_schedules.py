@@ -1,6 +1,6 @@
 """usage-service on InfluxDB and Kafka, whatever happens: nothing is lost, and nothing is counted twice.
 
-`ENERGY_TEST_SCHEDULES` is how many seeds are tried (150), `ENERGY_TEST_SEED` the first of them (100).
+`ENERGY_TEST_SCHEDULES` is how many seeds are tried (150), `ENERGY_TEST_SEED` the first of them (0).
 """
 
 import logging
@@ -28,7 +28,7 @@ from energy_tracker.services.usage.model.readings import Reading
 from energy_tracker.services.usage.service import rules_of
 
 SCHEDULES = int(os.environ.get("ENERGY_TEST_SCHEDULES", "150"))
-FIRST_SEED = int(os.environ.get("ENERGY_TEST_SEED", "100"))
+FIRST_SEED = int(os.environ.get("ENERGY_TEST_SEED", "0"))
 MISSED_WITHIN = 150
 START_MS = round(START.timestamp() * 1000)
 USERS = (1, 2, 3, 4)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from energy_tracker.contracts.topics import ENERGY_USAGE
-from energy_tracker.eventlog.port import BEFORE_ALL, Record
+from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.decoding import decode_record
 from energy_tracker.services.usage.deriving import READINGS_AT_ONCE
@@ -92,6 +92,6 @@ async def decode_together(records: Sequence[Record]) -> list[DecodedRecords]:
 
 
 def behind(positions: Mapping[Place, int], records: Sequence[Record]) -> Sequence[Record]:
-    """Return the records that lie behind the positions."""
+    """Return the records that lie behind the positions; a partition without one is not this process's."""
     after = {(place.topic, place.partition): offset for place, offset in positions.items()}
-    return [record for record in records if record.offset > after.get((record.topic, record.partition), BEFORE_ALL)]
+    return [record for record in records if record.offset > after.get((record.topic, record.partition), record.offset)]

@@ -1,12 +1,12 @@
 """Reading a stream's past from the store: pages of readings, and the steps that they make."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from energy_tracker.services.usage.model.derivation import Checkpoint, Head
 from energy_tracker.services.usage.model.fold import State, advance, tail
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading, Stream, counted_kind, stream_of
 from energy_tracker.services.usage.model.steps import Step
-from energy_tracker.services.usage.ports import Directory, ReadingStore
+from energy_tracker.services.usage.ports import DeviceState, Directory, ReadingStore
 
 PAGE = 2_000
 FIRST_PAGE = 50
@@ -63,10 +63,10 @@ async def steps_between(
             yield None, step
 
 
-async def settled_steps(store: ReadingStore, stream: Stream, *, from_ms: int, to_ms: int) -> list[Step]:
+async def settled_steps(
+    store: ReadingStore, stream: Stream, head: Head, rules: DeviceRules, *, from_ms: int, to_ms: int
+) -> list[Step]:
     """Return the steps of a stream that touch `[from_ms, to_ms)` and that a reading has settled, without the tail."""
-    state = (await store.device_states([stream.device_id]))[stream.device_id]
-    head, rules = state.heads[stream], state.rules or DeviceRules()
     return [
         step
         async for reading, step in steps_between(store, stream, head, rules, from_ms=from_ms, to_ms=to_ms)
@@ -74,13 +74,22 @@ async def settled_steps(store: ReadingStore, stream: Stream, *, from_ms: int, to
     ]
 
 
-async def counted_streams(store: ReadingStore, directory: Directory, user_id: int) -> list[Stream]:
-    """Return the streams of a home that count for high usage: import, and no sub-meters."""
+async def counted_states(store: ReadingStore, directory: Directory, user_id: int) -> dict[int, DeviceState]:
+    """Return the states of a home's devices that count for high usage: its own, and no sub-meters."""
     ids = [
         device.id for device in directory.devices_of(user_id) if device.user_id == user_id and device.parent_id is None
     ]
-    states = await store.device_states(ids)
-    return [stream for state in states.values() for stream in state.heads if stream.direction == "import"]
+    return await store.device_states(ids)
+
+
+def counted_heads(states: Mapping[int, DeviceState]) -> dict[Stream, Head]:
+    """Return the streams that count for high usage, import, with their heads."""
+    return {
+        stream: head
+        for state in states.values()
+        for stream, head in state.heads.items()
+        if stream.direction == "import"
+    }
 
 
 def _touches(step: Step, from_ms: int, to_ms: int) -> bool:

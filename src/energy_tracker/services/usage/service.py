@@ -124,11 +124,9 @@ class UsageService:
             try:
                 await self._commit(turn)
             except ReadingsRefused as refusal:
-                reasons = refusal.reasons
-                refused += [
-                    dead_letter_of(each, reasons[each.identity]) for each in readings if each.identity in reasons
-                ]
-                readings = [reading for reading in readings if reading.identity not in reasons]
+                why = refusal.reasons
+                refused += [dead_letter_of(each, why[each.identity]) for each in readings if each.identity in why]
+                readings = [reading for reading in readings if reading.identity not in why]
                 await self._stored_positions()
             else:
                 return len(turn.readings)
@@ -147,7 +145,7 @@ class UsageService:
                 device = self.directory.device(device_id)
                 if self.directory.device_is_erased(device_id):
                     await self._erase(device_id)
-                elif device is not None and device_id in figures and not self._sorter.is_here(device.user_id):
+                elif device is not None and device_id in figures and not self._is_kept_at_home(device):
                     await self._hand_over(device)
                 elif device is not None and device_id in figures and figures[device_id] != rules_of(device):
                     await self._derive_anew(device_id)
@@ -165,7 +163,7 @@ class UsageService:
                 await self._commit(Recorded(forgotten_users=gone))
                 self.watch.forget(gone)
             for user_id in gone:
-                for device in self.directory.devices_of(user_id):
+                for device in filter(self._is_here, self.directory.devices_of(user_id)):
                     await self._erase_period(device, user_id)
 
     async def check(self, *, caught_up: bool) -> None:
@@ -208,6 +206,12 @@ class UsageService:
             await self._deriver.take(device.id, rules_of(device), group, turn)
         self.watch.observe(turn, now_ms=now_ms)
 
+    def _is_here(self, device: DirectoryDevice) -> bool:
+        return self._sorter.is_here(device.user_id)
+
+    def _is_kept_at_home(self, device: DirectoryDevice) -> bool:
+        return self.store.keeps_in(device.id) in {None, self.homes.partition_of(device.user_id)}
+
     async def _hand_over(self, device: DirectoryDevice) -> None:
         """Leave a device to the process that looks after its new home, which derives it anew."""
         await self._commit(Recorded(handed_over={device.id}, outgoing=[hand_over(device)]))
@@ -215,9 +219,12 @@ class UsageService:
 
     async def _take_handed_over(self, record: Record) -> None:
         """Derive a device that belongs here now from all of its readings."""
+        await self.directory.refresh()  # the copy of whoever handed it over may be newer
         turn = Recorded(positions={place_of(record): record.offset})
         device = self.directory.device(handed_over_device(record))
-        if device is not None and self._sorter.is_here(device.user_id):
+        if device is not None and not self._is_here(device):
+            turn.outgoing.append(hand_over(device))
+        elif device is not None:
             turn.rules[device.id] = rules_of(device)
             await self._deriver.take_anew(device.id, rules_of(device), turn)
         await self._commit(turn)
@@ -226,7 +233,7 @@ class UsageService:
 
     async def _derive_anew(self, device_id: int) -> int:
         device = self.directory.device(device_id)
-        if device is None:
+        if device is None or not self._is_here(device):
             return 0
         turn = Recorded(rules={device_id: rules_of(device)})
         folded = await self._deriver.take_anew(device_id, rules_of(device), turn)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.kit.instants import MS_PER_HOUR
 from energy_tracker.kit.quantities import kwh_to_millijoules
-from energy_tracker.services.usage.history import counted_streams, settled_steps
+from energy_tracker.services.usage.history import counted_heads, counted_states, settled_steps
 from energy_tracker.services.usage.model.derivation import Change
 from energy_tracker.services.usage.model.episodes import Episode, open_episode
 from energy_tracker.services.usage.model.fold import tail
@@ -103,10 +103,18 @@ class HomeWatch:
             return span.to_ms
         from_ms = span.from_ms - MS_PER_HOUR
         hour = HomeHour(head_ms=from_ms)
+        states = await counted_states(self.store, self.directory, span.user_id)
         news = [
             (stream, step)
-            for stream in await counted_streams(self.store, self.directory, span.user_id)
-            for step in await settled_steps(self.store, stream, from_ms=from_ms, to_ms=span.to_ms)
+            for stream, head in counted_heads(states).items()
+            for step in await settled_steps(
+                self.store,
+                stream,
+                head,
+                states[stream.device_id].rules or DeviceRules(),
+                from_ms=from_ms,
+                to_ms=span.to_ms,
+            )
         ]
         crossings = hour.pass_over(news, tails=(), head_ms=span.to_ms, threshold_mj=threshold)
         known = await self.store.episodes(user_id=span.user_id, from_ms=from_ms, to_ms=span.to_ms)
@@ -255,9 +263,8 @@ class HomeWatch:
     async def _read_hour(self, user_id: int) -> HomeHour:
         """Return the last hour of a home as the store has it."""
         hour = HomeHour(above=("high-usage", user_id, None) in self._episodes())
-        streams = await counted_streams(self.store, self.directory, user_id)
-        states = await self.store.device_states({stream.device_id for stream in streams})
-        heads = {stream: states[stream.device_id].heads[stream] for stream in streams}
+        states = await counted_states(self.store, self.directory, user_id)
+        heads = counted_heads(states)
         hour.head_ms = max((head.last_ms for head in heads.values()), default=0)
         lately = await self.store.episodes(
             user_id=user_id, from_ms=hour.head_ms - 2 * MS_PER_HOUR, to_ms=hour.head_ms + 2 * MS_PER_HOUR
@@ -267,7 +274,7 @@ class HomeWatch:
         for stream, head in heads.items():
             rules = states[stream.device_id].rules or DeviceRules()
             from_ms, to_ms = hour.head_ms - MS_PER_HOUR, hour.head_ms + 1
-            settled = await settled_steps(self.store, stream, from_ms=from_ms, to_ms=to_ms)
+            settled = await settled_steps(self.store, stream, head, rules, from_ms=from_ms, to_ms=to_ms)
             hour.replace(stream, settled=settled, taken_back=())
             hour.streams[stream].tail = tail(head.state, rules)
         hour.head_ms = max([hour.head_ms, *(episode.ended_ms or 0 for episode in over)])  # so far it was judged
