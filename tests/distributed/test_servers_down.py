@@ -77,9 +77,11 @@ async def test_a_server_is_killed_and_comes_back(
     async with load.running():
         await load.more()
         await servers.kill(server)
-        await down_for_a_while(load, ingestion_goes_on=server != "kafka")
-        assert await is_down(load.stack, server)
-        await servers.up(server)
+        try:
+            await down_for_a_while(load, ingestion_goes_on=server != "kafka")
+            await says_that_it_is_down(load.stack, server)
+        finally:
+            await servers.up(server)
         await load.use_too_much(home)
         await load.more()
     await judge(load, mail)
@@ -114,15 +116,18 @@ async def test_all_servers_are_killed_at_once(servers: OwnServers, load: Load, m
     await judge(load, mail)
 
 
-async def is_down(stack: Stack, server: str) -> bool:
-    """Whether a service that needs the server says that it is not well, and answers no figures."""
+async def says_that_it_is_down(stack: Stack, server: str) -> None:
+    """A service that needs the server says soon that it is not well, and answers 503 instead of figures."""
     service, path = {
         "influxdb": ("usage", f"/api/v1/usage/{stack.users[0]}/series"),
         "mysql": ("user", "/api/v1/user"),
         "kafka": ("usage", "/api/v1/ledger"),
     }[server]
-    health = await stack.call("GET", service, "/actuator/health")
     answer = await stack.call("GET", service, path)
     assert answer.status_code == 503, answer.text
     assert "retry-after" in answer.headers
-    return health.status_code == 503
+
+    async def is_told() -> bool:
+        return (await stack.call("GET", service, "/actuator/health")).status_code == 503
+
+    await stack.until(is_told, f"{service}-service says that {server} is down")

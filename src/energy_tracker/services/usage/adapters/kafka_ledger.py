@@ -61,6 +61,7 @@ class KafkaLedger:
     partitions: int
     turned_away: TurnedAway
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _next: asyncio.Lock = field(default_factory=asyncio.Lock)
     _consumer: Consumer | None = None
     _notes: Mapping[int, Note] = field(default_factory=dict)
     _notes_at: float = float("-inf")
@@ -117,9 +118,16 @@ class KafkaLedger:
                 return question(self._consumer)
 
         try:
+            async with asyncio.timeout(_ANSWER_S):  # while Kafka is away, questions must not pile up
+                await self._next.acquire()
+        except TimeoutError:
+            raise LogUnavailable("Kafka does not answer what was asked about the ledger before.") from None
+        try:
             return await asyncio.to_thread(ask)
         except KafkaException as error:
             raise LogUnavailable(f"Kafka could not be asked about the ledger: {error.args[0].str()}") from error
+        finally:
+            self._next.release()
 
     def _committed(self, consumer: Consumer) -> tuple[dict[Place, int], dict[int, Note]]:
         places = [
