@@ -1,6 +1,9 @@
 """All figures in one run: `python -m bench [NAME …]`; writes `bench/results/latest.md` and `latest.json`.
 
-The names are ingest, pipeline, queries, footprint and import_csv. `bench/README.md` says how to read what comes out.
+The names are ingest, pipeline, queries, footprint and import_csv for the system in one process; distributed_usage,
+distributed_ingest, distributed_pipeline, distributed_latency, distributed_footprint and distributed_queries for the
+services on real servers, which the ENERGY_TEST_* variables name. Without them those are skipped. `bench/README.md` says
+how to read what comes out.
 """
 
 import argparse
@@ -17,7 +20,23 @@ from typing import Any
 
 from bench.goals import GOALS, Goal, Verdict
 
-BENCHES = ("ingest", "pipeline", "queries", "footprint", "import_csv")
+_INFLUX = ("ENERGY_TEST_INFLUX", "ENERGY_TEST_INFLUX_TOKEN", "ENERGY_TEST_INFLUX_ORG")
+_SERVERS = ("ENERGY_TEST_KAFKA", "ENERGY_TEST_MYSQL", *_INFLUX)
+BENCHES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("ingest", "pipeline", "queries", "footprint", "import_csv"), ()),
+    "distributed_usage": ("ENERGY_TEST_KAFKA", *_INFLUX),
+    **dict.fromkeys(
+        (
+            "distributed_ingest",
+            "distributed_pipeline",
+            "distributed_latency",
+            "distributed_footprint",
+            "distributed_queries",
+        ),
+        _SERVERS,
+    ),
+}
+"""The scripts, and the variables that each needs."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -37,6 +56,12 @@ def run(name: str, folder: Path) -> dict[str, Any]:
         "load_after": round(os.getloadavg()[0], 2),
         "seconds": round(time.perf_counter() - began),
     }
+
+
+def skipped(name: str) -> str | None:
+    """Return why a script cannot run here, None where it can."""
+    missing = [variable for variable in BENCHES[name] if not os.environ.get(variable)]
+    return f"skipped: {', '.join(missing)} must name the servers to measure on." if missing else None
 
 
 def machine() -> dict[str, Any]:
@@ -67,6 +92,7 @@ def page(results: dict[str, Any]) -> str:
         "|---|---|---|---|",
     ]
     lines += [_row(goal, results["benches"]) for goal in GOALS if goal.bench in results["benches"]]
+    lines += ["", *(f"{name} was {reason}" for name, reason in results["skipped"].items())]
     for name, result in results["benches"].items():
         lines += ["", f"## {name}", ""]
         lines += [
@@ -93,9 +119,12 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHES):
         parser.error(f"no such script: {', '.join(sorted(unknown))}")
+    names = options.names or BENCHES
+    reasons = {name: reason for name in names if (reason := skipped(name)) is not None}
     results: dict[str, Any] = {
         "machine": machine(),
-        "benches": {name: run(name, options.folder) for name in options.names or BENCHES},
+        "skipped": reasons,
+        "benches": {name: run(name, options.folder) for name in names if name not in reasons},
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "latest.json").write_text(json.dumps(results, indent=2) + "\n")

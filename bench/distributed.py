@@ -8,7 +8,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +24,6 @@ DIRECTORY_S = 4.0
 START_PATIENCE_S = 60.0
 _STORED = re.compile(r'usage_readings_total\{outcome="stored"\} (\S+)')
 _DEAD = re.compile(r'usage_readings_total\{outcome="dead-lettered"\} (\S+)')
-
-
-def missing(names: Collection[str]) -> list[str]:
-    """Return which of the variables are not there."""
-    return [name for name in names if not os.environ.get(name)]
 
 
 @dataclass

@@ -13,6 +13,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,7 @@ def _messages(key: str, readings: Iterator[ReadingMessage]) -> Iterator[Messages
     while True:
         part: Messages = []
         for _ in range(_AT_ONCE):
-            pack = [reading for reading, _ in zip(readings, range(PACK), strict=False)]
-            if pack:
+            if pack := list(islice(readings, PACK)):
                 part.append((key, encode(pack), len(pack)))
         if not part:
             return

@@ -6,8 +6,8 @@ of a run of the loader before and one after, with as many points of the same dev
 disturbs the machine for longer than a run disturbs both. `ratio_by_cpu` is the same as the processor times alone would
 have it; it is there where the servers run on this machine, and holds on a busy one, too.
 
-`sharing`: everything has all cores. `apart`: InfluxDB has the last core to itself, all else (Kafka too) the others; that
-is measured only where both servers run on this machine. The readings wait in Kafka before the clock starts, written as
+`sharing`: everything has all cores. `apart`: InfluxDB has the last core to itself, all else the others, Kafka too; only
+where both servers run on this machine. The readings wait in Kafka before the clock starts, written as
 ingestion-service does: `singles` one to a message, `packed` so many readings of a home in each.
 """
 

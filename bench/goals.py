@@ -50,6 +50,8 @@ class Goal:
 
 
 _RATE = "readings/s"
+SERVICES = ("user", "device", "ingestion", "usage", "alert", "insight")
+WITH_SQL = ("user", "device", "alert")
 GOALS = (
     Goal("acknowledged, batches of 100", "ingest", ("batches of 100", "readings_per_s"), "at least", 100_000, _RATE),
     Goal("acknowledged, one by one", "ingest", ("single", "readings_per_s"), "at least", 8_000, _RATE),
@@ -102,4 +104,95 @@ GOALS = (
     ),
     Goal("import, nothing running", "import_csv", ("nothing running", "rows_per_s"), "at least", 50_000, "rows/s"),
     Goal("import, system running", "import_csv", ("system running", "rows_per_s"), "at least", 50_000, "rows/s"),
+    *(
+        Goal(f"usage-service over a loader, {where}, {name}", "distributed_usage", (where, name, "ratio"), *least)
+        for where, least in (("sharing", ("at least", 0.5, "")), ("apart", ("at least", 0.9, "")))
+        for name in (
+            "15 devices, singles",
+            "15 devices, packed 100",
+            "15 devices, packed 1000",
+            "2000 devices, packed 100",
+            "2000 devices, packed 1000",
+        )
+    ),
+    Goal(
+        "usage-service, single messages",
+        "distributed_usage",
+        ("sharing", "15 devices, singles", "readings_per_s"),
+        "at least",
+        100_000,
+        _RATE,
+    ),
+    Goal(
+        "ingestion-service, batches of 100",
+        "distributed_ingest",
+        ("batches of 100", "per_core_s"),
+        "at least",
+        100_000,
+        "readings/s of a core",
+    ),
+    Goal("ingestion-service, one by one", "distributed_ingest", ("single", "readings_per_s"), "at least", 8_000, _RATE),
+    *(
+        Goal(f"six processes, {name}", "distributed_pipeline", (name, "whole_way_per_s"), "at least", 50_000, _RATE)
+        for name in (
+            "15 devices, batches of 100",
+            "15 devices, batches of 1000",
+            "2000 devices, batches of 100",
+            "2000 devices, batches of 1000",
+        )
+    ),
+    Goal(
+        "a reading can be seen, p99",
+        "distributed_latency",
+        ("10000 readings/s", "visible_ms", "p99"),
+        "at most",
+        150,
+        "ms",
+    ),
+    *(
+        Goal(f"start of {service}", "distributed_footprint", ("second_start_s", service), "at most", 1, "s")
+        for service in SERVICES
+    ),
+    *(
+        Goal(
+            f"memory at rest of {service}",
+            "distributed_footprint",
+            ("at_rest", "rss_mib", service),
+            "at most",
+            mib,
+            "MiB",
+        )
+        for service, mib in {**dict.fromkeys(SERVICES, 65), **dict.fromkeys(WITH_SQL, 90), "six": 450}.items()
+    ),
+    *(
+        Goal(
+            f"memory under load, {name}",
+            "distributed_footprint",
+            (name, "peak_rss_mib", "largest"),
+            "at most",
+            150,
+            "MiB",
+        )
+        for name in ("15 devices, batches of 100", "2000 devices, batches of 100")
+    ),
+    *(
+        Goal(
+            f"idle {service}",
+            "distributed_footprint",
+            ("at_rest", "idle_cpu_percent", service),
+            "at most",
+            0.5,
+            "% of a core",
+        )
+        for service in SERVICES
+    ),
+    Goal(
+        "30 days of hours, InfluxDB",
+        "distributed_queries",
+        ("http", "30 days of hours", "median_ms"),
+        "at most",
+        150,
+        "ms",
+    ),
+    Goal("totals of 7 days, InfluxDB", "distributed_queries", ("http", "7 days", "median_ms"), "at most", 50, "ms"),
 )
