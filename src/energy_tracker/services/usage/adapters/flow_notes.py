@@ -11,6 +11,10 @@ _MOST_ENDED: Final = 100
 """So many ended epochs are known apart; a note has to fit into the 4 kB that Kafka keeps with an offset."""
 
 
+_NONE: Final = -1
+_ALL: Final = 2**62
+
+
 class Ranges(msgspec.Struct, array_like=True):
     """Epochs that ended: those from `first` to `last` have committed up to the write `final`.
 
@@ -55,9 +59,13 @@ class Note(msgspec.Struct):
 
     def has_committed(self, epoch: int, write: int) -> bool:
         """Whether a write of an epoch is one of those that are committed."""
+        return write <= self.last_committed(epoch)
+
+    def last_committed(self, epoch: int) -> int:
+        """Return the last write of an epoch that is committed."""
         if epoch >= self.epoch:
-            return epoch == self.epoch and write <= self.write
-        return all(write <= ended.final for ended in self.ended if ended.first <= epoch <= ended.last)
+            return self.write if epoch == self.epoch else _NONE
+        return min((ended.final for ended in self.ended if ended.first <= epoch <= ended.last), default=_ALL)
 
     def text(self) -> str:
         """Return the note as it is kept."""
@@ -86,11 +94,11 @@ def next_epoch(note: Note, *, above: int = 0) -> Note:
     return msgspec.structs.replace(note, epoch=epoch, ended=ended[-_MOST_ENDED:])
 
 
-def judge(notes: Mapping[int, Note]) -> Callable[[int, int, int], bool]:
-    """Return what tells whether a write is committed, by partition, epoch and number."""
+def judge(notes: Mapping[int, Note]) -> Callable[[int, int], int]:
+    """Return what tells the last write that is committed, by partition and epoch."""
 
-    def committed(partition: int, epoch: int, write: int) -> bool:
+    def last_committed(partition: int, epoch: int) -> int:
         note = notes.get(partition)
-        return note is None or note.has_committed(epoch, write)
+        return _ALL if note is None else note.last_committed(epoch)
 
-    return committed
+    return last_committed

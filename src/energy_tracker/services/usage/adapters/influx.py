@@ -160,7 +160,7 @@ class InfluxReadingStore:
         if len(notes) < self._ledger.partitions:
             notes = {**await self._ledger.recent_notes(), **notes}
         return await self._readings.bucket_sums(
-            device_ids=device_ids, boundaries_ms=boundaries_ms, committed=judge(notes)
+            device_ids=device_ids, boundaries_ms=boundaries_ms, last_committed=judge(notes)
         )
 
     async def readings(

@@ -1,21 +1,19 @@
 """What is asked of the readings in InfluxDB: sums of quarter-hours, raw readings, checkpoints."""
 
 import asyncio
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
+from energy_tracker.services.usage.adapters.influx_buckets import LastCommitted, sums_by_bucket
 from energy_tracker.services.usage.adapters.influx_rows import (
     CHECKPOINT,
     DEVICE,
     DEVICES_MS,
-    NOTHING,
     QUARTER_HOUR,
     READING_FIELDS,
     READINGS,
     QuarterRow,
-    Sums,
     kind_of_measurement,
     read_quarter,
     read_readings,
@@ -39,15 +37,12 @@ _DEVICES_AT_ONCE: Final = 8
 _ROOM: Final = 64
 """More than asked for, so that readings of the last millisecond of a page are mostly all there."""
 _PAGE: Final = 5_000
-_QUARTER_NS: Final = time_ns(900_000)
+_QUARTER_MS: Final = 900_000
+_QUARTER_NS: Final = time_ns(_QUARTER_MS)
 _QUARTER_FIELDS: Final = "energyMj, estimatedMj, coveredMs, source"
 
 Counted = Callable[[Reading], bool]
 """Tells whether a stored reading counts; others are left out."""
-
-
-Committed = Callable[[int, int, int], bool]
-"""Tells whether a write is committed, by partition, epoch and number."""
 
 
 def everything(reading: Reading) -> bool:
@@ -63,7 +58,7 @@ class InfluxReadings:
         self._database = database
 
     async def bucket_sums(
-        self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int], committed: Committed
+        self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int], last_committed: LastCommitted
     ) -> Sequence[BucketSum]:
         """Return what lies in the buckets between successive boundaries, as far as it is committed."""
         span = f"time >= {bound_ns(boundaries_ms[0])} AND time < {bound_ns(boundaries_ms[-1])}"
@@ -72,7 +67,7 @@ class InfluxReadings:
         return [
             BucketSum(stream.device_id, bucket, stream.direction, stream.channel, *sums)
             for stream, rows, since_epoch in (item for part in found for item in part)
-            for bucket, sums in _by_bucket(rows, since_epoch, boundaries_ms, committed)
+            for bucket, sums in sums_by_bucket(rows, since_epoch, boundaries_ms, last_committed)
         ]
 
     async def _quarters(self, condition: str, device_ids: Collection[int]) -> list[tuple[Stream, Series, int]]:
@@ -276,23 +271,3 @@ def _stretches(identities: Sequence[Identity]) -> Iterator[tuple[int, int, int]]
                 first = time_ms
             last = time_ms
         yield device_id, first, last
-
-
-def _by_bucket(
-    series: Series, since_epoch: int, boundaries_ms: Sequence[int], committed: Committed
-) -> Iterator[tuple[int, Sums]]:
-    """Yield the sums of the newest versions of quarter-hours, by the number of the bucket that they lie in."""
-    totals: dict[int, list[int]] = {}
-    newest: dict[int, list[int]] = {}
-    for row in series.values:  # in order of time: a later version replaces an earlier one
-        if row[0] % _QUARTER_NS >= since_epoch:
-            newest[row[0] // _QUARTER_NS] = row
-    for version in map(read_quarter, newest.values()):
-        part = version.sums if committed(version.partition, version.epoch, version.write) else version.before
-        sums = totals.setdefault(bisect_right(boundaries_ms, version.start_ms) - 1, [0, 0, 0])
-        for place, value in enumerate(part):
-            sums[place] += value
-    for bucket, (energy_mj, estimated_mj, covered_ms) in totals.items():
-        sums_of_bucket = Sums(energy_mj, estimated_mj, covered_ms)
-        if sums_of_bucket != NOTHING:
-            yield bucket, sums_of_bucket
