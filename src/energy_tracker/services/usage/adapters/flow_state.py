@@ -23,7 +23,8 @@ from energy_tracker.services.usage.ports import Parked, Recorded, Span
 
 KEPT_QUARTERS: Final = 8
 """The newest quarter-hours of a stream that are kept with its state, so that going on asks the store for nothing."""
-_CACHED_QUARTERS: Final = 400
+_CACHED_QUARTERS: Final = 24
+"""Above so many of a stream in memory, the older half is left to the store: 5 kB a stream at most."""
 _PARTITIONS: Final = 65_536
 
 
