@@ -27,6 +27,9 @@ from energy_tracker.eventlog.kafka_errors import Complaints
 from energy_tracker.eventlog.kafka_positions import GroupPositions
 from energy_tracker.kit.problems import Problem
 
+_LED_OTHERWISE = frozenset(
+    {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
+)
 _RULED = ("retention.ms", "cleanup.policy")
 """Settings of a topic that follow the plan for ever; the others belong to whoever runs the broker."""
 
@@ -52,9 +55,9 @@ class KafkaAdmin:
         self._answer_s = answer_s
         self._complaints = Complaints(config["bootstrap.servers"])
         with self._complaints.about_settings():
-            settings: dict[str, Any] = {**config, "error_cb": self._complaints.note}
-            self._client = AdminClient(settings)
-        self._positions = GroupPositions(settings, answer_s=answer_s)
+            self._settings: dict[str, Any] = {**config, "error_cb": self._complaints.note}
+            self._client = AdminClient(self._settings)
+        self._positions = GroupPositions(self._settings, answer_s=answer_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,6 +69,10 @@ class KafkaAdmin:
     def problem(self, error: KafkaException) -> Problem:
         """Return the problem to raise for an error of a call."""
         self._client.poll(0)  # fetches what the connection complains of
+        if error.args[0].code() in _LED_OTHERWISE:
+            # The client keeps whom it believes to lead a partition, and goes on asking those: a new one asks who leads.
+            former, self._client = [self._client], AdminClient(self._settings)
+            asyncio.get_running_loop().run_in_executor(None, former.clear)  # letting go of it joins its threads
         return self._complaints.problem(error)
 
     async def create(self, plans: Collection[TopicPlan]) -> None:

@@ -262,7 +262,7 @@ class FlowThread:
                 for topic, offset in state.positions.items()
             ]
         )
-        self._is_paused = False
+        self._resume()  # a partition that is assigned anew is as paused as it was
 
     def lag(self) -> int:
         """Return how many records wait, as of the last fetch."""

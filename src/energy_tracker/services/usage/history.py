@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping
 
+from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.services.usage.model.derivation import Checkpoint, Head
 from energy_tracker.services.usage.model.fold import State, advance, tail
+from energy_tracker.services.usage.model.homes import owned_spans
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading, Stream, counted_kind, stream_of
 from energy_tracker.services.usage.model.steps import Step
 from energy_tracker.services.usage.ports import DeviceState, Directory, ReadingStore
@@ -71,6 +73,15 @@ async def settled_steps(
         step
         async for reading, step in steps_between(store, stream, head, rules, from_ms=from_ms, to_ms=to_ms)
         if reading is not None
+    ]
+
+
+async def spans_with_readings(store: ReadingStore, device: DirectoryDevice, user_id: int) -> list[tuple[int, int]]:
+    """Return the stretches of time in which a device was a user's and from which there are readings."""
+    return [
+        (begin, end)
+        for begin, end in owned_spans(device, user_id)
+        if await store.readings(device_ids=[device.id], from_ms=begin, to_ms=end, after=None, limit=1)
     ]
 
 

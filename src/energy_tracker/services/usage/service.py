@@ -10,7 +10,7 @@ from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
 from energy_tracker.services.usage.batches import POISON_LIMIT, DecodedRecords, behind, decode_together
 from energy_tracker.services.usage.deriving import Deriver
-from energy_tracker.services.usage.model.homes import owned_spans
+from energy_tracker.services.usage.history import spans_with_readings
 from energy_tracker.services.usage.model.readings import Place, Reading
 from energy_tracker.services.usage.news import bury, dead_letter_of
 from energy_tracker.services.usage.past import judge_a_piece
@@ -64,10 +64,7 @@ class UsageService:
         self._poison_in_a_row = 0
 
     async def take_up(self) -> Mapping[Place, int]:
-        """Begin with the homes that are this process's now; return up to where their readings are stored.
-
-        Whatever was known of homes before is read anew. Raises `TemporarilyUnavailable`.
-        """
+        """Begin anew with the homes that are this process's now; return up to where their readings are stored."""
         async with self._turn:
             self._forget_all()
             return dict(await self._stored_positions())
@@ -120,7 +117,7 @@ class UsageService:
             if replayed:
                 # They were counted when they came first: only what is no dead letter any more changes the ledger.
                 dead_again = sum(letter.readings for letter in turn.dead_letters)
-                turn.revived, turn.repeated = len(turn.readings) + dead_again, 0
+                turn.revived, turn.repeated = len(turn.readings) + dead_again + turn.forwarded, 0
             try:
                 await self._commit(turn)
             except ReadingsRefused as refusal:
@@ -166,6 +163,14 @@ class UsageService:
                 for device in filter(self._is_here, self.directory.devices_of(user_id)):
                     await self._erase_period(device, user_id)
 
+    async def judge_homes(self, *, user_ids: Collection[int]) -> None:
+        """Judge homes by thresholds that may be new, without waiting for their next readings."""
+        async with self._turn:
+            turn = Recorded()
+            await self.watch.judge_now(user_ids, turn, now_ms=self.clock.now_ms())
+            if turn != Recorded():
+                await self._commit(turn)
+
     async def check(self, *, caught_up: bool) -> None:
         """Do what only the passing of time brings about; `caught_up`: nothing waits in the log.
 
@@ -188,13 +193,13 @@ class UsageService:
 
     async def rebuild(self) -> RebuildAnswer:
         """Derive every figure again from the raw readings."""
-        began_ms, devices, readings = self.clock.now_ms(), 0, 0
-        for device_id in sorted(await self.store.known_devices()):
+        began_ms, readings = self.clock.now_ms(), 0
+        devices = sorted(await self.store.known_devices())
+        for device_id in devices:
             async with self._turn:
                 readings += await self._derive_anew(device_id)
-                devices += 1
         seconds = (self.clock.now_ms() - began_ms) / 1000
-        return RebuildAnswer(devices=devices, readings=readings, seconds=seconds)
+        return RebuildAnswer(devices=len(devices), readings=readings, seconds=seconds)
 
     async def _take(self, readings: Sequence[Reading], turn: Recorded, *, may_wait: bool = True) -> None:
         """Add to a turn what readings change, and what becomes of those that are not stored here."""
@@ -249,11 +254,7 @@ class UsageService:
 
     async def _erase_period(self, device: DirectoryDevice, user_id: int) -> None:
         """Erase the readings of the time in which a device was a user's."""
-        spans = [
-            (begin, end)
-            for begin, end in owned_spans(device, user_id)
-            if await self.store.readings(device_ids=[device.id], from_ms=begin, to_ms=end, after=None, limit=1)
-        ]
+        spans = await spans_with_readings(self.store, device, user_id)
         if not spans:
             return
         rules = rules_of(device)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.kit.instants import MS_PER_HOUR
-from energy_tracker.kit.quantities import kwh_to_millijoules
 from energy_tracker.services.usage.history import counted_heads, counted_states, settled_steps
 from energy_tracker.services.usage.model.derivation import Change
 from energy_tracker.services.usage.model.episodes import Episode, open_episode
@@ -17,6 +16,7 @@ from energy_tracker.services.usage.model.readings import DeviceRules, Stream
 from energy_tracker.services.usage.model.steps import Step
 from energy_tracker.services.usage.news import tell
 from energy_tracker.services.usage.ports import Directory, EveryHome, Homes, ReadingStore, Recorded, Span
+from energy_tracker.services.usage.thresholds import judge_later, threshold_mj
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class HomeWatch:
         """Make the last hour of the devices' homes ready, as far as those want to be warned."""
         await self._load_open()
         for user_id in {device.user_id for device in devices}:
-            if user_id not in self._hours and _threshold_mj(self.directory.user(user_id)) is not None:
+            if user_id not in self._hours and threshold_mj(self.directory.user(user_id)) is not None:
                 self._hours[user_id] = await self._read_hour(user_id)
 
     def observe(self, turn: Recorded, *, now_ms: int) -> None:
@@ -82,7 +82,7 @@ class HomeWatch:
             if episode.rule == "high-usage":
                 await self.load(self.directory.devices_of(episode.user_id))
                 hour = self._hours.get(episode.user_id)
-                threshold = _threshold_mj(self.directory.user(episode.user_id))
+                threshold = threshold_mj(self.directory.user(episode.user_id))
                 if hour is None or threshold is None:
                     self._end(episode, now_ms, turn, now_ms=now_ms)
                 else:
@@ -92,13 +92,27 @@ class HomeWatch:
         if caught_up and not self.directory.stale:
             await self._find_silent(turn, now_ms=now_ms)
 
+    async def judge_now(self, user_ids: Collection[int], turn: Recorded, *, now_ms: int) -> None:
+        """Judge homes whose threshold, or wish to be warned, may have changed, by what is known of their last hour."""
+        self.forget(user_ids)
+        await self._load_open()
+        for user_id in user_ids:
+            threshold = threshold_mj(self.directory.user(user_id))
+            if threshold is None or self.homes.partition_of(user_id) not in self.homes.partitions:
+                continue
+            await self.load(self.directory.devices_of(user_id))
+            hour = self._hours.get(user_id)
+            if hour is not None and now_ms - hour.head_ms <= MS_PER_HOUR:
+                crossings = hour.pass_over((), tails=(), head_ms=hour.head_ms, threshold_mj=threshold)
+                self._cross(user_id, crossings, turn, now_ms=now_ms)
+
     async def judge_again(self, span: Span, turn: Recorded, *, now_ms: int) -> int:
         """Judge a stretch of a home's past; add episodes that were missed, without mails, to those known.
 
         Returns the instant up to which that is settled: the end, or where an episode begins that the end cuts.
         """
         user = self.directory.user(span.user_id)
-        threshold = _threshold_mj(user)
+        threshold = threshold_mj(user)
         if user is None or threshold is None:
             return span.to_ms
         from_ms = span.from_ms - MS_PER_HOUR
@@ -161,7 +175,7 @@ class HomeWatch:
     def _observe_home(
         self, user_id: int, hour: HomeHour, changes: list[tuple[Stream, Change]], turn: Recorded, *, now_ms: int
     ) -> None:
-        threshold = _threshold_mj(self.directory.user(user_id))
+        threshold = threshold_mj(self.directory.user(user_id))
         horizon_ms = hour.head_ms - MS_PER_HOUR
         news: list[tuple[Stream, Step]] = []
         tails: list[tuple[Stream, tuple[Step, ...]]] = []
@@ -176,7 +190,7 @@ class HomeWatch:
             head_ms = max(head_ms, min(change.head.last_ms, now_ms + MS_PER_HOUR))
             past = [step for step in (*change.taken_back, *change.steps) if step.end_ms <= horizon_ms]
             if past or stream.device_id in turn.derived_anew:
-                _judge_later(turn, user_id, past, until_ms=horizon_ms)
+                judge_later(turn, user_id, past, until_ms=horizon_ms)
         if turn.derived_anew:
             self._hours.pop(user_id, None)
         crossings = hour.pass_over(news, tails=tails, head_ms=head_ms, threshold_mj=threshold)
@@ -192,7 +206,7 @@ class HomeWatch:
                     user_id=user_id,
                     opened_ms=crossing.at_ms,
                     now_ms=now_ms,
-                    threshold_mj=_threshold_mj(self.directory.user(user_id)),
+                    threshold_mj=threshold_mj(self.directory.user(user_id)),
                     energy_mj=crossing.energy_mj,
                 )
                 self._begin(opened.following(self._ended.get(subject, {}).values()), turn)
@@ -279,17 +293,3 @@ class HomeWatch:
             hour.streams[stream].tail = tail(head.state, rules)
         hour.head_ms = max([hour.head_ms, *(episode.ended_ms or 0 for episode in over)])  # so far it was judged
         return hour
-
-
-def _threshold_mj(user: DirectoryUser | None) -> int | None:
-    """Return the threshold of a home that wants to be warned; 0 and none are never passed."""
-    if user is None or not user.alerting or not user.energy_alerting_threshold:
-        return None
-    return kwh_to_millijoules(user.energy_alerting_threshold)
-
-
-def _judge_later(turn: Recorded, user_id: int, past: Collection[Step], *, until_ms: int) -> None:
-    from_ms = min((step.start_ms for step in past), default=0)
-    to_ms = max((step.end_ms for step in past), default=until_ms) + MS_PER_HOUR
-    if from_ms:
-        turn.to_judge.append(Span(user_id, from_ms, min(to_ms, until_ms)))

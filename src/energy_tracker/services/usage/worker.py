@@ -161,6 +161,7 @@ class UsageWorker:
             await self.service.follow_registry(device_ids=devices)
         if users:
             await self.service.forget_users(user_ids=users)
+            await self.service.judge_homes(user_ids=users)
 
     async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> bool:
         """Do a piece of work; where it fails, say so, wait a little and return False: the worker's outermost loop."""
