@@ -24,7 +24,7 @@ from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, to_iso
 from energy_tracker.services.alert.model.mails import MailPolicy, MailSettings, message_id
 from energy_tracker.wiring.alert import alert_service
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pytest
 from tests.support.command_line import CommandLine
 
 PORTS = {f"ENERGY_TRACKER_{name}_PORT": "0" for name in ("USER", "DEVICE", "INGESTION", "USAGE", "ALERT", "INSIGHT")}
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 def started(home: Path, command: str) -> subprocess.Popen[str]:

@@ -40,7 +40,7 @@ async def exchange(running: Running, service: str, *sent: bytes, pause_s: float 
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(running.urls[service]).port)
     received = bytearray()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for part in sent:
                 try:
                     writer.write(part)

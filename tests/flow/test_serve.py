@@ -27,7 +27,7 @@ from energy_tracker.wiring.serving_alone import RunningAlone, serving_alone
 PROGRAM = (sys.executable, "-c", "from energy_tracker.cli.main import main; main()")
 NOBODY = "http://127.0.0.1:9"
 NO_PEERS = {f"{name}_SERVICE_URL": f"{NOBODY}/api" for name in ("USER", "DEVICE", "USAGE")}
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 OTHER_NAME = {"Host": "usage-service:8083"}
 
 

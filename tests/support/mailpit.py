@@ -17,7 +17,7 @@ from uuid import uuid4
 import httpx
 
 SERVERS = ("ENERGY_TEST_SMTP", "ENERGY_TEST_MAILPIT")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def unique_address() -> str:

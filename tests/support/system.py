@@ -14,7 +14,7 @@ from energy_tracker.kit.instants import to_iso
 from energy_tracker.settings import load_settings
 from energy_tracker.wiring.standalone import SERVICES, standalone
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 LOOK_AGAIN_S = 0.5
 STEP_S = 10.0
 
