@@ -167,27 +167,26 @@ class FlowThread:
 
     def _fetch(self, request: Order) -> None:
         self._resume()
-        messages, self._held = self._held, []
-        size = sum(len(message) for message in messages)
+        size = sum(len(message) for message in self._held)
         timeout = _LOOK_S
-        while size < BATCH_BYTES and len(messages) < BATCH_RECORDS:
+        while size < BATCH_BYTES and len(self._held) < BATCH_RECORDS:
             room = int((BATCH_BYTES - size) / self._mean_bytes) + 1
-            wanted = min(BATCH_RECORDS - len(messages), room, _AT_ONCE)
+            wanted = min(BATCH_RECORDS - len(self._held), room, _AT_ONCE)
             found = self._usable(self._consumer.consume(wanted, timeout))
             if self._request is None or request.number != self._number:
                 return  # the partitions were taken away meanwhile; whoever has them reads these again
             if not found:
                 break
             size += sum(len(message) for message in found)
-            messages += found
+            self._held += found  # kept where the next call fails: the consumer does not hand them out again
             timeout = WINDOW_S
-        if messages:
+        if self._held:
+            messages, self._held, self._request = self._held, [], None
             self._mean_bytes = max(size / len(messages), 20.0)
-            self._request = None
             self._idle_since = time.monotonic()
             prefix = len(self._options.kafka.topic_prefix)
-            self._progress.look(self._consumer, self._positions())
             settle(request, [record_of(message, (message.topic() or "")[prefix:]) for message in messages])
+            self._progress.look(self._consumer, self._positions())
 
     def _usable(self, polled: Iterable[Message]) -> list[Message]:
         found: list[Message] = []

@@ -1,0 +1,167 @@
+"""What the thread of a flow does where a broker fails between two calls: a client that fails when it is told to."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from energy_tracker.eventlog import kafka_flow_thread, kafka_progress
+from energy_tracker.eventlog.kafka_client import KafkaOptions
+from energy_tracker.eventlog.kafka_flow import FlowCommit, FlowOptions, KafkaFlow
+from energy_tracker.eventlog.kafka_state import PartitionState
+from energy_tracker.eventlog.port import Record
+
+OPTIONS = FlowOptions(kafka=KafkaOptions(bootstrap_servers="nowhere:1"), group="g", topics=("t",), state_topic="s")
+FAILS = KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT))
+PATIENCE_S = 10
+
+
+class ScriptedConsumer:
+    """Hands out what is put into `script`, one entry a call: messages, something to raise, or something to do."""
+
+    script: deque[Sequence[Message] | KafkaException | Callable[["ScriptedConsumer"], None]]
+    watermark_fails = False
+
+    def __init__(self, _: object) -> None:
+        self.assigned: list[TopicPartition] = []
+        self.paused: set[int] = set()
+
+    def subscribe(self, _: object, *, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
+        self.on_assign, self.on_revoke = on_assign, on_revoke
+        assert on_revoke == on_lost
+
+    def consume(self, _: int, __: float) -> Sequence[Message]:
+        entry = self.script.popleft() if self.script else ()
+        if isinstance(entry, KafkaException):
+            raise entry
+        if callable(entry):
+            entry(self)
+            return ()
+        return [message for message in entry if message.partition() not in self.paused]
+
+    def poll(self, _: float) -> None:
+        return None
+
+    def assign(self, places: Iterable[TopicPartition]) -> None:
+        self.assigned = list(places)
+
+    def unassign(self) -> None:
+        self.assigned = []
+
+    def assignment(self) -> list[TopicPartition]:
+        return self.assigned
+
+    def pause(self, places: Iterable[TopicPartition]) -> None:
+        self.paused |= {place.partition for place in places}
+
+    def resume(self, places: Iterable[TopicPartition]) -> None:
+        self.paused -= {place.partition for place in places}
+
+    def get_watermark_offsets(self, _: object, __: float) -> tuple[int, int]:
+        if self.watermark_fails:
+            raise FAILS
+        return 0, 0
+
+    def consumer_group_metadata(self) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+class NoTransactions:
+    def __init__(self, _: object, *, group: str) -> None:
+        assert group == "g"
+
+    def commit(self, *_: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class NoState:
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def load(self, _: object, partitions: Sequence[int], __: object) -> dict[int, PartitionState]:
+        return {number: PartitionState(positions={"t": -1}) for number in partitions}
+
+
+def given(*partitions: int) -> Callable[[ScriptedConsumer], None]:
+    """Give these partitions, instead of those that were given before."""
+
+    def give(consumer: ScriptedConsumer) -> None:
+        consumer.on_revoke(consumer, consumer.assigned)
+        consumer.on_assign(consumer, [TopicPartition("t", partition) for partition in partitions])
+
+    return give
+
+
+def messages(*offsets: int, partition: int = 0) -> list[Message]:
+    return [Message(topic="t", partition=partition, offset=offset, value=b"x") for offset in offsets]
+
+
+@pytest.fixture
+async def flow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KafkaFlow]:
+    """A flow that has been given partition 0."""
+    ScriptedConsumer.script = deque([given(0)])
+    monkeypatch.setattr(ScriptedConsumer, "watermark_fails", False)
+    monkeypatch.setattr(kafka_flow_thread, "Consumer", ScriptedConsumer)
+    monkeypatch.setattr(kafka_flow_thread, "Transactions", NoTransactions)
+    monkeypatch.setattr(kafka_flow_thread, "StateLoader", NoState)
+    monkeypatch.setattr(kafka_flow_thread, "_RETRY_S", 0.0)
+    monkeypatch.setattr(kafka_flow_thread, "_LOOK_S", 0.01)
+    monkeypatch.setattr(kafka_progress, "LOOK_AGAIN_S", 0.0)
+    async with KafkaFlow.open(OPTIONS) as made:
+        yield made
+
+
+async def taken(flow: KafkaFlow) -> list[int]:
+    """Take the next batch and commit it; return its offsets."""
+    async with asyncio.timeout(PATIENCE_S):
+        assignment = await flow.assigned()
+        records: Sequence[Record] | None = await flow.next_batch(assignment.number)
+        assert records is not None
+        offsets = [record.offset for record in records]
+        await flow.commit(assignment.number, FlowCommit(positions={("t", records[0].partition): offsets[-1]}))
+        return offsets
+
+
+async def test_a_batch_is_given_out_although_the_broker_does_not_say_where_the_log_ends(flow: KafkaFlow) -> None:
+    await flow.assigned()
+    ScriptedConsumer.watermark_fails = True
+    ScriptedConsumer.script.append(messages(0, 1))
+    assert await taken(flow) == [0, 1]
+    ScriptedConsumer.script.append(messages(2))
+    assert await taken(flow) == [2]
+    assert (await flow.health()).status == "UP"
+
+
+async def test_what_was_fetched_before_a_call_failed_is_not_skipped(flow: KafkaFlow) -> None:
+    await flow.assigned()
+    ScriptedConsumer.script.extend([messages(0, 1), FAILS, messages(2)])
+    assert await taken(flow) == [0, 1, 2]
+
+
+async def test_a_partition_that_was_paused_and_comes_back_is_fetched(
+    flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await flow.assigned()
+    monkeypatch.setattr(kafka_flow_thread, "_BUSY_S", 0.0)  # nobody asks for a batch: it is paused at once
+    ScriptedConsumer.script.append(given(1))
+    async with asyncio.timeout(PATIENCE_S):
+        while not (assignment := flow.assignment) or assignment.number == first.number:
+            await flow.health()
+            await asyncio.to_thread(lambda: None)
+    ScriptedConsumer.script.append(messages(0, partition=1))
+    assert await taken(flow) == [0]
+    ScriptedConsumer.script.extend([given(0)])
+    async with asyncio.timeout(PATIENCE_S):
+        while not (again := flow.assignment) or 0 not in again.partitions:
+            await asyncio.to_thread(lambda: None)
+    ScriptedConsumer.script.append(messages(0))
+    assert await taken(flow) == [0]
