@@ -1,12 +1,15 @@
 """Appending messages and committing offsets in one Kafka transaction: all of it, or nothing of it."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import queue
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from energy_tracker.eventlog.kafka_errors import TIMED_OUT
 from energy_tracker.eventlog.port import LogUnavailable
 
 log = logging.getLogger(__name__)
@@ -14,6 +17,8 @@ log = logging.getLogger(__name__)
 TIMEOUT_S: Final = 10.0
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 """After this the broker gives up a transaction whose producer has gone, and others may go on."""
+_HANGS_S: Final = 20.0
+"""A call that should have returned after `TIMEOUT_S` never will."""
 
 
 class Appended(NamedTuple):
@@ -56,7 +61,8 @@ class Transactions:
             producer.begin_transaction()
             for message in messages:
                 _produce(producer, message)
-            producer.send_offsets_to_transaction(list(offsets), group_metadata, TIMEOUT_S)
+            # The client may wait for ever, whatever its time-out, where a coordinator went away and has come back.
+            _returns(lambda: producer.send_offsets_to_transaction(list(offsets), group_metadata, TIMEOUT_S))
             producer.commit_transaction(TIMEOUT_S)
         except KafkaException as error:
             self._give_up()
@@ -85,6 +91,27 @@ class Transactions:
         except KafkaException as error:
             log.warning("a transaction was left to the broker to end: %s", error.args[0].str())
             self._producer = None
+
+
+def _returns(call: Callable[[], object]) -> None:
+    """Return, or fail, as a call does; where it does neither, leave it behind and raise `KafkaException`."""
+    outcome: queue.SimpleQueue[KafkaException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            call()
+        except KafkaException as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=run, name="offsets of a transaction", daemon=True).start()
+    try:
+        error = outcome.get(timeout=_HANGS_S)
+    except queue.Empty:
+        raise KafkaException(KafkaError(TIMED_OUT, "The client hangs; it is left behind.")) from None
+    if error is not None:
+        raise error
 
 
 def _produce(producer: Producer, message: Appended) -> None:

@@ -1,0 +1,79 @@
+"""What becomes of a transaction whose client never returns from a call."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from energy_tracker.eventlog import kafka_transactions
+from energy_tracker.eventlog.kafka_transactions import Appended, Transactions
+from energy_tracker.eventlog.port import LogUnavailable
+
+
+class HangingProducer:
+    """Does not return from sending offsets until it is let go, as librdkafka does now and then."""
+
+    let_go = threading.Event()
+    hanging = 0
+    made: list["HangingProducer"] = []  # noqa: RUF012 - emptied by the fixture
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.name = config["transactional.id"]
+        self.calls: list[str] = []
+        self.made.append(self)
+
+    def init_transactions(self, _: float) -> None:
+        self.calls.append("init")
+
+    def begin_transaction(self) -> None:
+        self.calls.append("begin")
+
+    def produce(self, *_: object, **__: object) -> None:
+        self.calls.append("produce")
+
+    def send_offsets_to_transaction(self, *_: object) -> None:
+        self.calls.append("offsets")
+        if len(self.made) <= self.hanging:
+            self.let_go.wait()
+
+    def commit_transaction(self, _: float) -> None:
+        self.calls.append("commit")
+
+    def abort_transaction(self, _: float) -> None:
+        raise KafkaException(KafkaError(KafkaError._CONFLICT, "another call is in progress"))
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[HangingProducer]]:
+    """Producers of which the first hangs."""
+    monkeypatch.setattr(kafka_transactions, "Producer", HangingProducer)
+    monkeypatch.setattr(kafka_transactions, "_HANGS_S", 0.05)
+    monkeypatch.setattr(HangingProducer, "hanging", 1)
+    HangingProducer.made.clear()
+    HangingProducer.let_go.clear()
+    yield HangingProducer
+    HangingProducer.let_go.set()
+
+
+def test_a_client_that_hangs_is_left_behind_and_commits_nothing(hanging: type[HangingProducer]) -> None:
+    transactions = Transactions({}, group="g")
+    appended, offsets = [Appended("t", "k", b"v", {})], [TopicPartition("t", 0, 1)]
+    with pytest.raises(LogUnavailable, match="hangs"):
+        transactions.commit(appended, offsets, None)
+    transactions.commit(appended, offsets, None)
+    hanging.let_go.set()
+    left, current = hanging.made
+    assert left.name == current.name, "the broker ends what the one left behind has begun"
+    assert left.calls == ["init", "begin", "produce", "offsets"]
+    assert current.calls == ["init", "begin", "produce", "offsets", "commit"]
+
+
+def test_a_failure_of_a_call_is_told_as_it_is(hanging: type[HangingProducer], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "the partitions went elsewhere"))
+
+    monkeypatch.setattr(hanging, "send_offsets_to_transaction", fail)
+    with pytest.raises(LogUnavailable, match="went elsewhere"):
+        Transactions({}, group="g").commit([], [], None)
