@@ -43,6 +43,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
             SPRING_MAIL_PORT=str(mail.port),
             SPRING_AI_OLLAMA_BASE_URL=os.environ["ENERGY_TEST_OLLAMA"],
             OLLAMA_MODEL=os.environ["ENERGY_TEST_OLLAMA_MODEL"],
+            ENERGY_TRACKER_ADVISER_DEADLINE="PT15S",  # whoever waits here is patient for 30 s
             ENERGY_TRACKER_USAGE_UNKNOWN_DEVICE_PATIENCE="PT12S",
             ENERGY_TRACKER_ALERT_CHECK_INTERVAL="PT2S",
         ) as made,
@@ -410,7 +411,7 @@ async def test_a_changed_zone_and_a_deleted_user_reach_every_service(stack: Stac
         )
         return [each.status_code for each in answers] == [404, 404]
 
-    await stack.until(gone, "the user is gone everywhere", patience_s=20)
+    await stack.until(gone, "the user is gone everywhere", patience_s=60)
 
 
 async def test_no_service_has_grown(stack: Stack) -> None:
