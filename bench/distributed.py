@@ -99,7 +99,11 @@ class Services:
 @asynccontextmanager
 async def services_on(folder: Path, names: Sequence[str] = SERVICES) -> AsyncIterator[Services]:
     """Start processes of these services, one after the other; in the end they are stopped and all is removed."""
-    async with stack_on(Servers.named_by(os.environ), folder) as stack:
+    try:
+        servers = Servers.named_by(os.environ)
+    except KeyError as missing:
+        raise SystemExit(f"{missing} must name the server to measure on; see bench/README.md") from None
+    async with stack_on(servers, folder) as stack:
         services = Services(stack)
         for name in names:
             await services.start(name)
