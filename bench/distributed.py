@@ -102,7 +102,7 @@ async def services_on(folder: Path, names: Sequence[str] = SERVICES) -> AsyncIte
     try:
         servers = Servers.named_by(os.environ)
     except KeyError as missing:
-        raise SystemExit(f"{missing} must name the server to measure on; see bench/README.md") from None
+        raise SystemExit(f"{missing.args[0]} must name the server to measure on; see bench/README.md") from None
     async with stack_on(servers, folder) as stack:
         services = Services(stack)
         for name in names:
