@@ -11,15 +11,20 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
+from confluent_kafka import KafkaException
+
+from energy_tracker.eventlog.kafka_admin import KafkaAdmin
 from energy_tracker.eventlog.kafka_flow_orders import Assignment, FlowCommit, FlowOptions, Order, PartitionsMoved
 from energy_tracker.eventlog.kafka_flow_thread import FlowThread
 from energy_tracker.eventlog.port import LogUnavailable, Record
 from energy_tracker.kit.health import PartHealth
 
 __all__ = ["Assignment", "FlowCommit", "FlowOptions", "KafkaFlow", "PartitionsMoved"]
+
+_LOOK_AGAIN_S: Final = 2.0
 
 
 class KafkaFlow:
@@ -40,9 +45,12 @@ class KafkaFlow:
         """Join the group; leave it when the block ends. The broker need not be there yet."""
         flow = cls(options)
         flow._thread.start()
+        looking = asyncio.create_task(flow._look_how_far_it_goes(), name=f"ends of {options.group}")
         try:
             yield flow
         finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
             flow._orders.put(None)
             await asyncio.to_thread(flow._thread.join)
 
@@ -77,6 +85,27 @@ class KafkaFlow:
         Raises `PartitionsMoved` or `LogUnavailable`; the assignment is a new one then, read anew from the state topic.
         """
         await self._order(Order(number, self._loop.create_future(), commit=commit))
+
+    async def _look_how_far_it_goes(self) -> None:
+        """Ask where the partitions end, now and then while something waits.
+
+        A client of its own asks: the answer to the consumer would wait behind the records that it waits for.
+        """
+        kafka = self.options.kafka
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            if not self._worker.lag():
+                continue
+            async with KafkaAdmin(kafka.client_config(), answer_s=kafka.answer_s) as admin:
+                while self._worker.lag() and self._assignment is not None:
+                    await self._look(admin, self._assignment)
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _look(self, admin: KafkaAdmin, assignment: Assignment) -> None:
+        for topic in map(self.options.kafka.topic, self.options.topics):
+            with suppress(KafkaException):
+                ends = await admin.ends(topic, assignment.partitions)
+                self._worker.progress.learn({(topic, partition): end for partition, end in ends.items()})
 
     def lag(self) -> int:
         """Return how many records wait in the partitions of this process, as of the last fetch."""

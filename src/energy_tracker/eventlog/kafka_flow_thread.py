@@ -33,6 +33,8 @@ WINDOW_S: Final = 0.01
 _AT_ONCE: Final = 2_000
 _LARGE_BYTES: Final = 20_000.0  # what a message is taken to have before any was seen
 _LOOK_S: Final = 0.1
+_SOON_S: Final = 0.005
+_LIVELY_S: Final = 1.0
 _BUSY_S: Final = 3.0
 _RETRY_S: Final = 1.0
 _STANDS_S: Final = 30.0
@@ -59,7 +61,7 @@ class FlowThread:
         self._held: list[Message] = []
         self._idle_since = time.monotonic()
         self._is_paused = False
-        self._progress = Progress()
+        self.progress = Progress()
         self._moved_at = time.monotonic()
         self._error: str | None = "it has not joined the group yet"
         self._mean_bytes = _LARGE_BYTES
@@ -168,10 +170,9 @@ class FlowThread:
     def _fetch(self, request: Order) -> None:
         self._resume()
         size = sum(len(message) for message in self._held)
-        timeout = _LOOK_S
+        # While there is something to do the next order is near: it must not wait for records that may not come.
+        wanted, timeout = 1, _SOON_S if time.monotonic() - self._idle_since < _LIVELY_S else _LOOK_S
         while size < BATCH_BYTES and len(self._held) < BATCH_RECORDS:
-            room = int((BATCH_BYTES - size) / self._mean_bytes) + 1
-            wanted = min(BATCH_RECORDS - len(self._held), room, _AT_ONCE)
             found = self._usable(self._consumer.consume(wanted, timeout))
             if self._request is None or request.number != self._number:
                 return  # the partitions were taken away meanwhile; whoever has them reads these again
@@ -179,14 +180,14 @@ class FlowThread:
                 break
             size += sum(len(message) for message in found)
             self._held += found  # kept where the next call fails: the consumer does not hand them out again
-            timeout = WINDOW_S
+            room = int((BATCH_BYTES - size) / self._mean_bytes) + 1
+            wanted, timeout = min(BATCH_RECORDS - len(self._held), room, _AT_ONCE), WINDOW_S
         if self._held:
             messages, self._held, self._request = self._held, [], None
             self._mean_bytes = max(size / len(messages), 20.0)
             self._idle_since = time.monotonic()
             prefix = len(self._options.kafka.topic_prefix)
             settle(request, [record_of(message, (message.topic() or "")[prefix:]) for message in messages])
-            self._progress.look(self._consumer, self._positions())
 
     def _usable(self, polled: Iterable[Message]) -> list[Message]:
         found: list[Message] = []
@@ -195,10 +196,10 @@ class FlowThread:
             if error is None:
                 found.append(message)
             elif error.code() == END_OF_PARTITION:
-                self._progress.ended(message)
+                self.progress.ended(message)
             else:
                 log.warning("%s: %s", self._options.group, error.str())
-        self._progress.fetched(found)
+        self.progress.fetched(found)
         return found
 
     def _stay_in_the_group(self) -> None:
@@ -242,7 +243,7 @@ class FlowThread:
         self._states = self._loader.load(self._consumer, partitions, self._options.topics)
         self._to_take = None
         named = self._options.kafka.topic
-        self._progress = Progress(
+        self.progress = Progress(
             {(named(topic), number): end for number, state in self._states.items() for topic, end in state.ends.items()}
         )
         self._go_to_positions()
@@ -265,7 +266,7 @@ class FlowThread:
 
     def lag(self) -> int:
         """Return how many records wait, as of the last fetch."""
-        return self._progress.lag(self._positions())
+        return self.progress.lag(self._positions())
 
     def _positions(self) -> list[tuple[tuple[str, int], int]]:
         named = self._options.kafka.topic

@@ -1,12 +1,8 @@
 """How far a consumer has come in its partitions, and how far they go."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
-from confluent_kafka import Consumer, Message, TopicPartition
-
-LOOK_AGAIN_S: Final = 2.0
+from confluent_kafka import Message
 
 BrokerPlace = tuple[str, int]
 """A topic, as the broker names it, and a partition."""
@@ -29,7 +25,6 @@ class Progress:
         self._high = dict(ends or {})
         self._next: dict[BrokerPlace, int] = {}
         self._ended: dict[BrokerPlace, int] = {}
-        self._looked_at = time.monotonic()
 
     def fetched(self, messages: Iterable[Message]) -> None:
         """Take note of records."""
@@ -49,10 +44,6 @@ class Progress:
                 total += max(self._high.get(place, 0), following) - position - 1
         return total
 
-    def look(self, consumer: Consumer, positions: Sequence[tuple[BrokerPlace, int]]) -> None:
-        """Ask the broker where the partitions end, now and then while something waits. Raises `KafkaException`."""
-        if time.monotonic() - self._looked_at < LOOK_AGAIN_S or not self.lag(positions):
-            return
-        self._looked_at = time.monotonic()
-        for place, _ in positions:
-            _, self._high[place] = consumer.get_watermark_offsets(TopicPartition(*place), LOOK_AGAIN_S)
+    def learn(self, ends: Mapping[BrokerPlace, int]) -> None:
+        """Take note of where partitions end."""
+        self._high = {**self._high, **ends}
