@@ -83,14 +83,17 @@ class Transactions:
         return self._producer
 
     def _give_up(self) -> None:
-        """Abort what is open; where that fails, the next commit begins with a new producer, which aborts it."""
+        """Abort what is open, and go on with a new producer: one that timed out once may hang in the next transaction.
+
+        The new one aborts what this one could not.
+        """
         if self._producer is None:
             return
         try:
             self._producer.abort_transaction(TIMEOUT_S)
         except KafkaException as error:
             log.warning("a transaction was left to the broker to end: %s", error.args[0].str())
-            self._producer = None
+        self._producer = None
 
 
 def _returns(call: Callable[[], object]) -> None:

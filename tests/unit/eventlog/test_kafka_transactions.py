@@ -77,3 +77,20 @@ def test_a_failure_of_a_call_is_told_as_it_is(hanging: type[HangingProducer], mo
     monkeypatch.setattr(hanging, "send_offsets_to_transaction", fail)
     with pytest.raises(LogUnavailable, match="went elsewhere"):
         Transactions({}, group="g").commit([], [], None)
+
+
+def test_after_a_failure_a_new_producer_goes_on(
+    hanging: type[HangingProducer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no coordinator"))
+
+    monkeypatch.setattr(hanging, "hanging", 0)
+    transactions = Transactions({}, group="g")
+    with monkeypatch.context() as failing:
+        failing.setattr(hanging, "send_offsets_to_transaction", fail)
+        failing.setattr(hanging, "abort_transaction", lambda *_: None)
+        with pytest.raises(LogUnavailable, match="no coordinator"):
+            transactions.commit([], [], None)
+    transactions.commit([], [], None)
+    assert [each.calls for each in hanging.made] == [["init", "begin"], ["init", "begin", "offsets", "commit"]]
