@@ -29,7 +29,7 @@ test: $(VENV)/.dev ## run every test that needs no server, in about two minutes
 	$(BIN)/python -m pytest -m 'not servers' -n $(WORKERS) $(PYTEST_ARGS)
 
 test-all: $(VENV)/.dev ## run every test, also those on the servers that ENERGY_TEST_* variables name
-	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## check style, format, types and the import walls
 	$(BIN)/ruff check
