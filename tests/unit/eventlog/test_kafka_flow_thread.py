@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from energy_tracker.eventlog import kafka_flow_thread, kafka_progress
+from energy_tracker.eventlog import kafka_flow_thread
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_flow import FlowCommit, FlowOptions, KafkaFlow
 from energy_tracker.eventlog.kafka_state import PartitionState
@@ -23,7 +23,6 @@ class ScriptedConsumer:
     """Hands out what is put into `script`, one entry a call: messages, something to raise, or something to do."""
 
     script: deque[Sequence[Message] | KafkaException | Callable[["ScriptedConsumer"], None]]
-    watermark_fails = False
 
     def __init__(self, _: object) -> None:
         self.assigned: list[TopicPartition] = []
@@ -59,11 +58,6 @@ class ScriptedConsumer:
 
     def resume(self, places: Iterable[TopicPartition]) -> None:
         self.paused -= {place.partition for place in places}
-
-    def get_watermark_offsets(self, _: object, __: float) -> tuple[int, int]:
-        if self.watermark_fails:
-            raise FAILS
-        return 0, 0
 
     def consumer_group_metadata(self) -> None:
         return None
@@ -109,13 +103,11 @@ def messages(*offsets: int, partition: int = 0) -> list[Message]:
 async def flow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KafkaFlow]:
     """A flow that has been given partition 0."""
     ScriptedConsumer.script = deque([given(0)])
-    monkeypatch.setattr(ScriptedConsumer, "watermark_fails", False)
     monkeypatch.setattr(kafka_flow_thread, "Consumer", ScriptedConsumer)
     monkeypatch.setattr(kafka_flow_thread, "Transactions", NoTransactions)
     monkeypatch.setattr(kafka_flow_thread, "StateLoader", NoState)
     monkeypatch.setattr(kafka_flow_thread, "_RETRY_S", 0.0)
     monkeypatch.setattr(kafka_flow_thread, "_LOOK_S", 0.01)
-    monkeypatch.setattr(kafka_progress, "LOOK_AGAIN_S", 0.0)
     async with KafkaFlow.open(OPTIONS) as made:
         yield made
 
@@ -129,16 +121,6 @@ async def taken(flow: KafkaFlow) -> list[int]:
         offsets = [record.offset for record in records]
         await flow.commit(assignment.number, FlowCommit(positions={("t", records[0].partition): offsets[-1]}))
         return offsets
-
-
-async def test_a_batch_is_given_out_although_the_broker_does_not_say_where_the_log_ends(flow: KafkaFlow) -> None:
-    await flow.assigned()
-    ScriptedConsumer.watermark_fails = True
-    ScriptedConsumer.script.append(messages(0, 1))
-    assert await taken(flow) == [0, 1]
-    ScriptedConsumer.script.append(messages(2))
-    assert await taken(flow) == [2]
-    assert (await flow.health()).status == "UP"
 
 
 async def test_what_was_fetched_before_a_call_failed_is_not_skipped(flow: KafkaFlow) -> None:
