@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
+from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG
 from energy_tracker.eventlog.port import BEFORE_ALL, LogUnavailable
 
 log = logging.getLogger(__name__)
@@ -83,10 +84,8 @@ class StateLoader:
         consumer = Consumer(
             {
                 **self._options.client_config(),
+                **CONSUMER_CONFIG,
                 "group.id": f"energy-tracker-state-{uuid4()}",  # it is never joined
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
             }
         )
         try:
@@ -130,8 +129,3 @@ def _take(state: PartitionState, key: bytes | None, value: bytes | None) -> None
         state.entries.pop(name, None)
     else:
         state.entries[name] = value
-
-
-def notes_of(committed: Sequence[TopicPartition]) -> Mapping[int, str]:
-    """Return the notes that go with the committed offsets of a topic, by partition."""
-    return {place.partition: place.metadata for place in committed if place.metadata}

@@ -3,12 +3,9 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-import apsw
-import httpx
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,18 +16,14 @@ from energy_tracker.eventlog.kafka_client import KafkaOptions, ensure_topics, pa
 from energy_tracker.eventlog.kafka_flow import PartitionsMoved
 from energy_tracker.eventlog.kafka_members import members_of
 from energy_tracker.eventlog.sqlite import SqliteEventLog
-from energy_tracker.eventlog.sqlite_schema import prepare_log
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.alert.adapters.sql import SqlAlertRepository
 from energy_tracker.services.ingestion.adapters.openings import open_embedded_ledger, open_intake
 from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
-from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
 from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.services.usage.adapters.influx_devices import devices_in
 from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
-from energy_tracker.services.usage.adapters.sqlite_lookups import SqliteKnownReadings
-from energy_tracker.services.usage.adapters.sqlite_schema import prepare as prepare_readings
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
 from energy_tracker.services.usage.model.readings import Place
 from energy_tracker.services.usage.ports import EveryHome, Homes, IntakeLedger, ReadingStore
@@ -38,10 +31,9 @@ from energy_tracker.settings import InvalidConfiguration, Settings, WrongVariabl
 from energy_tracker.storage.influx import InfluxDatabase, InfluxOptions
 from energy_tracker.storage.migrations import migrate
 from energy_tracker.storage.sql import create_engine
-from energy_tracker.storage.sqlite_files import open_for_reading
-from energy_tracker.storage.sqlite_readers import SqliteReaders
-from energy_tracker.storage.sqlite_writer import SqliteWriter
 from energy_tracker.wiring import options
+from energy_tracker.wiring.folder_files import folder_files
+from energy_tracker.wiring.outgoing import http_client
 from energy_tracker.wiring.usage_stream import kafka_and_influx
 
 MEMBERS_PATIENCE_S: Final = 25.0
@@ -123,13 +115,11 @@ async def folder_side(home: Path, clock: Clock, *, within: str = "") -> AsyncIte
         engine = create_engine(f"sqlite+aiosqlite:///{home / 'relational.db'}")
         stack.push_async_callback(engine.dispose)
         await migrate(engine)
-        writer, readers = await _open(stack, home / "readings.db", prepare_readings)
-        log_writer, log_readers = await _open(stack, home / "log.db", _prepare_log)
-        known = SqliteKnownReadings(partial(open_for_reading, home / "readings.db"))
-        stack.callback(known.close)
-        log = await SqliteEventLog.open(log_writer, log_readers, clock=clock)
-        store = SqliteReadingStore(writer, readers)
+        files = await stack.enter_async_context(folder_files(home))
+        log = await SqliteEventLog.open(files.log_writer, files.log_readers, clock=clock)
+        store = SqliteReadingStore(files.writer, files.readers)
         positions = await store.take_up()
+        door = await EmbeddedDoor.open(files.log_writer, files.log_readers, log, files.known, clock=clock)
         alerts = SqlAlertRepository(engine, clock=clock)
 
         async def waiting() -> Sequence[str]:
@@ -153,7 +143,7 @@ async def folder_side(home: Path, clock: Clock, *, within: str = "") -> AsyncIte
                 rejected=intake.rejected,
                 queued=0,
             )
-            await open_embedded_ledger(log_writer, counted)
+            await open_embedded_ledger(files.log_writer, counted)
 
         async def devices() -> set[int]:
             return set(await store.known_devices())
@@ -164,26 +154,11 @@ async def folder_side(home: Path, clock: Clock, *, within: str = "") -> AsyncIte
             store=store,
             homes=EveryHome(),
             positions=positions,
-            intake=_FolderIntake(await EmbeddedDoor.open(log_writer, log_readers, log, known, clock=clock)),
+            intake=_FolderIntake(door),
             open_intake=set_ledger,
             waiting=waiting,
             devices=devices,
         )
-
-
-async def _open(
-    stack: AsyncExitStack, path: Path, prepare: Callable[[apsw.Connection], None]
-) -> tuple[SqliteWriter, SqliteReaders]:
-    writer = await SqliteWriter.open(path, prepare=prepare)
-    stack.push_async_callback(writer.close)
-    readers = SqliteReaders(path)
-    stack.push_async_callback(readers.close)
-    return writer, readers
-
-
-def _prepare_log(connection: apsw.Connection) -> None:
-    prepare_log(connection)
-    prepare_door(connection)
 
 
 @asynccontextmanager
@@ -201,7 +176,7 @@ async def servers_side(servers: Servers, clock: Clock) -> AsyncIterator[Side]:
         await ensure_topics(kafka)
         await _refuse_members(kafka)
         count = await partitions(kafka, topics.ENERGY_USAGE)
-        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        http = await stack.enter_async_context(http_client(servers.influx.url))
         backends = await stack.enter_async_context(
             kafka_and_influx(kafka=kafka, influx=servers.influx, partitions=count, clock=clock)
         )

@@ -1,14 +1,12 @@
 """All six services in one process, on SQLite: the embedded mode."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-import apsw
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,30 +16,24 @@ from energy_tracker.clients.http import ServiceCalls
 from energy_tracker.contracts import topics
 from energy_tracker.eventlog.port import EventLog
 from energy_tracker.eventlog.sqlite import SqliteEventLog
-from energy_tracker.eventlog.sqlite_schema import prepare_log
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.ingestion.adapters.registry import RegistryRefusals
 from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
-from energy_tracker.services.ingestion.adapters.sqlite_schema import prepare_door
 from energy_tracker.services.ingestion.worker import Housekeeper
 from energy_tracker.services.usage.adapters.embedded import EmbeddedStream
 from energy_tracker.services.usage.adapters.intake import IngestionIntake
 from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
-from energy_tracker.services.usage.adapters.sqlite_lookups import SqliteKnownReadings
-from energy_tracker.services.usage.adapters.sqlite_schema import prepare as prepare_readings
 from energy_tracker.services.usage.ports import EveryHome
 from energy_tracker.settings import Settings
 from energy_tracker.storage.migrations import migrate
 from energy_tracker.storage.sql import create_engine
-from energy_tracker.storage.sqlite_files import open_for_reading
-from energy_tracker.storage.sqlite_readers import SqliteReaders
-from energy_tracker.storage.sqlite_writer import SqliteWriter
 from energy_tracker.wiring import options
 from energy_tracker.wiring.alert import alert_service
 from energy_tracker.wiring.background import keep_running
 from energy_tracker.wiring.device import device_service
 from energy_tracker.wiring.folder import exclusive_folder
+from energy_tracker.wiring.folder_files import folder_files
 from energy_tracker.wiring.ingestion import ingestion_service
 from energy_tracker.wiring.insight import insight_service
 from energy_tracker.wiring.modes import SERVICES, refuse_other_backends
@@ -141,14 +133,13 @@ async def _start_stream(
     directory: Directory,
 ) -> SqliteEventLog:
     """Start ingestion-service and usage-service on their files; return the log between them."""
-    home, kept = settings.home, options.retention(settings)
-    writer, readers = await _open(stack, home / "readings.db", prepare_readings, settings)
-    log_writer, log_readers = await _open(stack, home / "log.db", _prepare_log, settings)
-    known = SqliteKnownReadings(partial(open_for_reading, home / "readings.db"))
-    stack.callback(known.close)
+    limits, kept = settings.ingestion, options.retention(settings)
+    files = await stack.enter_async_context(folder_files(settings.home, waiting_limit=limits.waiting_readings))
+    log_writer, log_readers = files.log_writer, files.log_readers
     eventlog = await SqliteEventLog.open(log_writer, log_readers, clock=clock, groups=GROUPS, retention=kept)
-    most_queued = settings.ingestion.max_lag
-    door = await EmbeddedDoor.open(log_writer, log_readers, eventlog, known, clock=clock, queue_limit=most_queued)
+    door = await EmbeddedDoor.open(
+        log_writer, log_readers, eventlog, files.known, clock=clock, queue_limit=limits.max_lag
+    )
     keep_running(stack, Housekeeper(door=door, clock=clock).run(), name="ingestion: Housekeeper")
     simulation = simulated_meters(settings, clock, http, directory, "http://ingestion.internal")
     board.apps["ingestion"] = await stack.enter_async_context(
@@ -162,7 +153,7 @@ async def _start_stream(
         )
     )
     await directory.refresh()
-    store, stream = SqliteReadingStore(writer, readers), EmbeddedStream(eventlog)
+    store, stream = SqliteReadingStore(files.writer, files.readers), EmbeddedStream(eventlog)
     intake = IngestionIntake(ingestion.IngestionClient(board.calls(http, clock, "ingestion", "")))
     backends = UsageBackends(log=eventlog, stream=stream, store=store, intake=intake, homes=EveryHome())
     board.apps["usage"] = await stack.enter_async_context(
@@ -170,22 +161,6 @@ async def _start_stream(
     )
     stack.push_async_callback(simulation.close)
     return eventlog
-
-
-async def _open(
-    stack: AsyncExitStack, path: Path, prepare: Callable[[apsw.Connection], None], settings: Settings
-) -> tuple[SqliteWriter, SqliteReaders]:
-    waiting_limit = settings.ingestion.waiting_readings
-    writer = await SqliteWriter.open(path, prepare=prepare, waiting_limit=waiting_limit)
-    stack.push_async_callback(writer.close)
-    readers = SqliteReaders(path)
-    stack.push_async_callback(readers.close)
-    return writer, readers
-
-
-def _prepare_log(connection: apsw.Connection) -> None:
-    prepare_log(connection)
-    prepare_door(connection)
 
 
 async def _keep_house(eventlog: EventLog, clock: Clock) -> None:

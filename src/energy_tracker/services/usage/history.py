@@ -16,10 +16,10 @@ FIRST_PAGE = 50
 _BEFORE_ALL = (-1, b"")
 
 
-async def device_pages(store: ReadingStore, device_id: int) -> AsyncIterator[list[Reading]]:
-    """Yield all readings of a device, in order, in pages."""
+async def device_pages(store: ReadingStore, device_id: int, *, limit: int = PAGE) -> AsyncIterator[list[Reading]]:
+    """Yield all readings of a device, in order, in pages of at most `limit`."""
     after = _BEFORE_ALL
-    while page := await store.device_readings(device_id, after=after, limit=PAGE):
+    while page := await store.device_readings(device_id, after=after, limit=limit):
         yield list(page)
         after = (page[-1].time_ms, page[-1].key)
 

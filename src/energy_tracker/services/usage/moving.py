@@ -4,7 +4,7 @@ Every step may be repeated: readings land on themselves, figures are derived ane
 of the ledger, which come last, replace those that were counted on the way.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from energy_tracker.contracts.topics import ENERGY_USAGE
 from energy_tracker.eventlog.port import BEFORE_ALL
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.usage.deriving import Deriver
+from energy_tracker.services.usage.history import device_pages
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.ledger import Holdings
 from energy_tracker.services.usage.model.readings import DeviceRules, LogPosition, Place, Reading
@@ -50,7 +51,7 @@ class Removal:
         place = Place(ENERGY_USAGE, self.homes.partition_of(user_id))
         before_the_log = LogPosition(*place, BEFORE_ALL)
         carried = 0
-        async for page in pages(self.source, device_id):
+        async for page in device_pages(self.source, device_id, limit=READINGS_AT_ONCE):
             carried += len(page)
             await self._write([msgspec.structs.replace(reading, source=before_the_log) for reading in page])
         turn = Recorded(positions={place: self.positions[place]}, rules={device_id: rules})
@@ -105,14 +106,6 @@ class Removal:
     async def open_ledger(self, totals: Holdings) -> None:
         """Go on from these totals, whatever was counted before: the last step."""
         await self.target.commit(Recorded(opening=totals))
-
-
-async def pages(store: ReadingStore, device_id: int) -> AsyncIterator[list[Reading]]:
-    """Yield all readings of a device, in order, in pages."""
-    after = (-1, b"")
-    while page := await store.device_readings(device_id, after=after, limit=READINGS_AT_ONCE):
-        yield list(page)
-        after = (page[-1].time_ms, page[-1].key)
 
 
 async def episodes_of(store: ReadingStore, user_id: int) -> list[Episode]:

@@ -11,13 +11,12 @@ from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.contracts.topics import ENERGY_USAGE_BY_OWNER
 from energy_tracker.eventlog.dead_letter import is_replayed
 from energy_tracker.eventlog.port import Record
+from energy_tracker.kit.asked import AskedAbout
 from energy_tracker.services.usage.decoding import to_message
 from energy_tracker.services.usage.model.readings import DeviceRules, Place, Reading
 from energy_tracker.services.usage.news import dead_letter_of
 from energy_tracker.services.usage.ports import Directory, Homes, Outgoing, Parked, ReadingStore, Recorded
 
-ASKED_ABOUT = 10_000
-"""How many unknown devices are remembered as having been asked about."""
 NOT_REGISTERED = "the device is not registered"
 OWNER_DELETED = "the device's owner was deleted"
 _TOO_MANY_WAIT = "the device is not registered, and too many readings wait for theirs already"
@@ -89,7 +88,7 @@ class Sorter:
     store: ReadingStore
     directory: Directory
     homes: Homes
-    _asked_about: set[int] = field(default_factory=set)
+    _asked: AskedAbout = field(default_factory=AskedAbout)
 
     def is_here(self, user_id: int) -> bool:
         """Whether this process looks after a home."""
@@ -149,9 +148,5 @@ class Sorter:
         again.
         """
         unknown = {device_id for device_id in device_ids if self.directory.device(device_id) is None}
-        unknown -= self._asked_about
-        if unknown and not self.directory.stale:
-            if len(self._asked_about) > ASKED_ABOUT:
-                self._asked_about.clear()
-            self._asked_about |= unknown
+        if unknown and not self.directory.stale and self._asked.add(unknown):
             await self.directory.refresh()

@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 
 from energy_tracker.kit.instants import MS_PER_SECOND
+from energy_tracker.services.usage.history import device_pages
 from energy_tracker.services.usage.model.readings import Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
-from energy_tracker.services.usage.moving import episodes_of, pages, parked_in
+from energy_tracker.services.usage.moving import READINGS_AT_ONCE, episodes_of, parked_in
 from energy_tracker.services.usage.ports import ReadingStore
 
 _MONTHS: Final = 12
@@ -101,7 +102,7 @@ async def compare_parked(source: ReadingStore, target: ReadingStore) -> Counts:
 async def _inventory(store: ReadingStore, device_id: int) -> _Inventory:
     digest, number, first_ms, last_ms = blake2b(digest_size=16), 0, 0, 0
     encode = msgspec.msgpack.Encoder().encode
-    async for page in pages(store, device_id):
+    async for page in device_pages(store, device_id, limit=READINGS_AT_ONCE):
         for reading in page:
             digest.update(encode(msgspec.structs.replace(reading, source=None)))
         first_ms = first_ms if number else page[0].time_ms

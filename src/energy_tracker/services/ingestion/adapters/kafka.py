@@ -13,6 +13,7 @@ from energy_tracker.contracts.intake import IntakeCounts
 from energy_tracker.contracts.readings import ReadingMessage
 from energy_tracker.contracts.topics import ENERGY_INTAKE, ENERGY_USAGE
 from energy_tracker.eventlog.port import EventLog, LogUnavailable, Message
+from energy_tracker.kit.asked import AskedAbout
 from energy_tracker.kit.instants import to_iso
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.ingestion.model.admission import Verdict
@@ -22,7 +23,6 @@ REMEMBERED = 200_000
 """How many readings the door remembers at least half of, once they are acknowledged: about 40 MB."""
 
 _READINGS_PER_MESSAGE = 2_000
-_ASKED_ABOUT = 10_000
 _LEARNING_S = 1.0
 
 OwnerOf = Callable[[int], int | None]
@@ -52,7 +52,7 @@ class KafkaDoor:
         self._log = log
         self._owner_of = owner_of
         self._learn = learn
-        self._asked_about: set[int] = set()
+        self._asked = AskedAbout()
         self._memory = _Memory(remembered)
         self._turned_away = _TurnedAway(log)
         self._accepted = 0
@@ -96,12 +96,9 @@ class KafkaDoor:
         Its readings are taken in any case, in a partition of its own; usage-service would have to bring them to their
         home's.
         """
-        unknown = {device_id for device_id in device_ids if self._owner_of(device_id) is None} - self._asked_about
-        if not unknown or self._learn is None:
+        unknown = {device_id for device_id in device_ids if self._owner_of(device_id) is None}
+        if self._learn is None or not self._asked.add(unknown):
             return
-        if len(self._asked_about) > _ASKED_ABOUT:
-            self._asked_about.clear()
-        self._asked_about |= unknown
         with suppress(TimeoutError, Problem):
             async with asyncio.timeout(_LEARNING_S):
                 await self._learn()

@@ -184,10 +184,6 @@ class HomesState:
                 self._twice[device_id] = {known}
                 raise PartitionsMoved(f"Device {device_id} has come from another partition.")
 
-    def positions_in(self, partition: int) -> dict[str, int]:
-        """Return the committed positions of a partition, by topic."""
-        return {topic: offset for (topic, number), offset in self.positions.items() if number == partition}
-
     def place_of_parked(self, parked_id: int) -> tuple[int, int]:
         """Return the partition and number of a parked reading."""
         return parked_id % _PARTITIONS, parked_id // _PARTITIONS

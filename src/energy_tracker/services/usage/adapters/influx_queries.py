@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
+from energy_tracker.kit.instants import MS_PER_HOUR, MS_PER_QUARTER_HOUR
 from energy_tracker.services.usage.adapters.influx_buckets import LastCommitted, sums_by_bucket
 from energy_tracker.services.usage.adapters.influx_rows import (
     CHECKPOINT,
@@ -26,19 +27,17 @@ from energy_tracker.services.usage.model.derivation import reading_order
 from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Reading, Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
 from energy_tracker.services.usage.ports import ReadingCursor
-from energy_tracker.storage.influx import InfluxDatabase, Series, bound_ns, time_ns
+from energy_tracker.storage.influx import InfluxDatabase, Series, bound_ns, split_ns, time_ns
 
 Identity = tuple[int, int, bytes]
 
-_NEAR_MS: Final = 6 * 3_600_000
+_NEAR_MS: Final = 6 * MS_PER_HOUR
 """Readings that are looked for and lie nearer to each other than this are found by one statement."""
 _STATEMENTS_AT_ONCE: Final = 200
 _DEVICES_AT_ONCE: Final = 8
 _ROOM: Final = 64
 """More than asked for, so that readings of the last millisecond of a page are mostly all there."""
 _PAGE: Final = 5_000
-_QUARTER_MS: Final = 900_000
-_QUARTER_NS: Final = time_ns(_QUARTER_MS)
 _QUARTER_FIELDS: Final = "energyMj, estimatedMj, coveredMs, source"
 
 Counted = Callable[[Reading], bool]
@@ -62,7 +61,7 @@ class InfluxReadings:
     ) -> Sequence[BucketSum]:
         """Return what lies in the buckets between successive boundaries, as far as it is committed."""
         span = f"time >= {bound_ns(boundaries_ms[0])} AND time < {bound_ns(boundaries_ms[-1])}"
-        parts = [device_ids[start : start + _DEVICES_AT_ONCE] for start in range(0, len(device_ids), _DEVICES_AT_ONCE)]
+        parts = _portions(device_ids, _DEVICES_AT_ONCE)
         found = await asyncio.gather(*(self._quarters(f"{_among(part)} AND {span}", part) for part in parts))
         return [
             BucketSum(stream.device_id, bucket, stream.direction, stream.channel, *sums)
@@ -91,9 +90,7 @@ class InfluxReadings:
             statement = (
                 f"SELECT {READING_FIELDS} FROM {READINGS} WHERE {{}} AND {span} GROUP BY deviceId LIMIT {wanted}"
             )
-            parts = [
-                device_ids[start : start + _DEVICES_AT_ONCE] for start in range(0, len(device_ids), _DEVICES_AT_ONCE)
-            ]
+            parts = _portions(device_ids, _DEVICES_AT_ONCE)
             answers = await asyncio.gather(*(self._database.query(statement.format(_among(part))) for part in parts))
             found, until_ms = _merged((series for answer in answers for series in answer[0]), wanted)
             page = sorted(
@@ -169,7 +166,7 @@ class InfluxReadings:
             streams.append(stream)
             statements.append(
                 f"SELECT {_QUARTER_FIELDS} FROM {QUARTER_HOUR} WHERE {stream_condition(stream)}"
-                f" AND time >= {time_ns(min(starts))} AND time < {time_ns(max(starts) + 900_000)}"
+                f" AND time >= {time_ns(min(starts))} AND time < {time_ns(max(starts) + MS_PER_QUARTER_HOUR)}"
             )
         found: dict[Stream, list[QuarterRow]] = {}
         for start in range(0, len(statements), _STATEMENTS_AT_ONCE):
@@ -236,7 +233,7 @@ def _merged(series: Iterable[Series], limit: int) -> tuple[list[Reading], int]:
     for each in series:
         found += read_readings(each)
         if len(each.values) >= limit:
-            until_ms = min(until_ms, each.values[-1][0] // 1_000_000)
+            until_ms = min(until_ms, split_ns(each.values[-1][0])[0])
     return found, until_ms
 
 

@@ -18,12 +18,14 @@ import msgspec
 
 from energy_tracker.contracts.topics import ENERGY_USAGE, ENERGY_USAGE_BY_OWNER
 from energy_tracker.kit.ids import derived_event_key, event_id_text, event_key
+from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR
 from energy_tracker.services.usage.model.fold import State
 from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, LogPosition, Reading, Stream
 from energy_tracker.storage.influx import Series, field_text, split_ns, tag_text, tag_value, time_ns
 
 QUARTER_HOUR: Final = "energy_quarter_hour"
 CHECKPOINT: Final = "energy_checkpoint"
+NS_PER_QUARTER_HOUR: Final = time_ns(MS_PER_QUARTER_HOUR)
 DEVICES_MS: Final = 4_102_444_800_000
 """Where the points of `energy_device` lie: beyond all readings, where no retention reaches them."""
 DEVICE: Final = "energy_device"
@@ -188,12 +190,8 @@ def read_quarter(row: list[Any]) -> QuarterRow:
 
 def split_version(point_ns: int) -> tuple[int, int]:
     """Return the instant, a multiple of a quarter-hour in ms, and the epoch that a point's time is made of."""
-    time_ms = point_ns // _QUARTER_NS * _QUARTER_MS
+    time_ms = point_ns // NS_PER_QUARTER_HOUR * MS_PER_QUARTER_HOUR
     return time_ms, point_ns - time_ns(time_ms)
-
-
-_QUARTER_MS: Final = 900_000
-_QUARTER_NS: Final = time_ns(_QUARTER_MS)
 
 
 def checkpoint_line(tags: str, boundary_ms: int, state: State | None, *, epoch: int, write: int) -> str:

@@ -47,7 +47,7 @@ class TurnPoints:
         for stream, change in recorded.changes:
             if stream.device_id not in recorded.derived_anew:
                 self._lay_out_quarters(stream, change, looked_up.get(stream, {}))
-            tags, epoch, write = self._place_of(stream)
+            tags, _, epoch, write = self._place_of(stream)
             self.derived += [
                 checkpoint_line(tags, boundary_ms, state, epoch=epoch, write=write)
                 for boundary_ms, state in change.checkpoints.items()
@@ -85,8 +85,7 @@ class TurnPoints:
 
     def _lay_out_quarters(self, stream: Stream, change: Change, looked_up: Quarters) -> None:
         known, sums = self._state.quarters(stream), Quarters()
-        tags, epoch, write = self._place_of(stream)
-        partition = self._state.partition_of(stream.device_id, self._recorded)
+        tags, partition, epoch, write = self._place_of(stream)
         for start_ms, energy_mj, estimated_mj, covered_ms in change.quarter_hours.changes():
             before = known.get(start_ms) or looked_up.get(start_ms, NOTHING)
             after = Sums(before[0] + energy_mj, before[1] + estimated_mj, before[2] + covered_ms)
@@ -99,8 +98,7 @@ class TurnPoints:
         quarters, checkpoints = await self._stored.derived_of(device_id)
         changes = {stream: change for stream, change in self._recorded.changes if stream.device_id == device_id}
         for stream in {*quarters, *checkpoints, *changes}:
-            tags, epoch, write = self._place_of(stream)
-            partition = self._state.partition_of(device_id, self._recorded)
+            tags, partition, epoch, write = self._place_of(stream)
             before = self._committed(stream, quarters.get(stream, ()))
             change = changes.get(stream)
             fresh = {start: Sums(*sums) for start, *sums in change.quarter_hours.changes()} if change else {}
@@ -120,7 +118,8 @@ class TurnPoints:
             for device_id in recorded.derived_anew
         ]
 
-    def _place_of(self, stream: Stream) -> tuple[str, int, int]:
-        """Return a stream's tags, and the epoch and number of this write in its partition."""
-        note = self._state.notes[self._state.partition_of(stream.device_id, self._recorded)]
-        return stream_tags(stream), note.epoch, note.write + 1
+    def _place_of(self, stream: Stream) -> tuple[str, int, int, int]:
+        """Return a stream's tags and its partition, and the epoch and number of this write there."""
+        partition = self._state.partition_of(stream.device_id, self._recorded)
+        note = self._state.notes[partition]
+        return stream_tags(stream), partition, note.epoch, note.write + 1

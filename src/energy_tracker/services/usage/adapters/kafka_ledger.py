@@ -19,6 +19,7 @@ from energy_tracker.contracts.topics import ENERGY_USAGE, ENERGY_USAGE_BY_OWNER,
 from energy_tracker.eventlog.dead_letter import is_replayed
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
+from energy_tracker.eventlog.kafka_progress import BrokerPlace, place_of
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
 from energy_tracker.eventlog.port import LogUnavailable, Record
 from energy_tracker.services.usage.adapters.flow_notes import Note, read_note
@@ -150,7 +151,7 @@ class KafkaLedger:
     ) -> dict[str, int]:
         """Return how many readings lie behind the positions, by topic."""
         waiting = dict.fromkeys(_TOPICS, 0)
-        ends: dict[tuple[str, int], int] = {}
+        ends: dict[BrokerPlace, int] = {}
         for place, position in positions.items():
             low, high = consumer.get_watermark_offsets(self._broker_place(place), _ANSWER_S)
             if high > max(position + 1, low):
@@ -162,7 +163,7 @@ class KafkaLedger:
             if time.monotonic() > deadline:
                 raise LogUnavailable("More waits in the log than can be counted in a minute.")
             for message in consumer.consume(_AT_ONCE, 0.2):
-                key = (message.topic() or "", message.partition() or 0)
+                key = place_of(message)
                 offset, error = message.offset() or 0, message.error()
                 if error is not None and error.code() != END_OF_PARTITION:
                     raise KafkaException(error)
@@ -174,7 +175,7 @@ class KafkaLedger:
         consumer.unassign()
         return waiting
 
-    def _key(self, place: Place) -> tuple[str, int]:
+    def _key(self, place: Place) -> BrokerPlace:
         return self.options.topic(place.topic), place.partition
 
     def _broker_place(self, place: Place, position: int | None = None) -> TopicPartition:
