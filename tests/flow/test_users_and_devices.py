@@ -524,6 +524,7 @@ class TestDevices:
 
     async def test_cannot_be_given_to_a_deleted_user(self, house: House) -> None:
         await create_user(house)
+        await create_device(house, userId=1)  # from here on device-service has a copy of the user
         await house.user_http.delete(f"{USER}/1")
         problem(await house.device_http.post(DEVICE, json={"name": "P", "type": "TV", "userId": 1}), 422, "/userId")
 

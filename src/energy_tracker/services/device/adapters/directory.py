@@ -8,22 +8,19 @@ from energy_tracker.services.device.ports import Standing
 
 
 class DirectoryOwners:
-    """Answers from the copy, and asks user-service once more before it calls a user unknown."""
+    """Asks user-service what has changed before it answers; where that is known to be away, the copy has to do."""
 
     def __init__(self, users: Feed[DirectoryUser]) -> None:
         self._users = users
 
     async def standing(self, user_id: int) -> Standing:
         """Say whether there is such a user; `UNREACHABLE` where user-service does not answer."""
-        if self._lives(user_id):
-            return Standing.KNOWN
-        if user_id not in self._users.entries:
+        if not self._users.stale or user_id not in self._users.entries:
             await self._users.pull()
-            if self._lives(user_id):
-                return Standing.KNOWN
-            if self._users.stale and user_id not in self._users.entries:
-                return Standing.UNREACHABLE
-        return Standing.UNKNOWN
+        user = self._users.entries.get(user_id)
+        if user is None:
+            return Standing.UNREACHABLE if self._users.stale else Standing.UNKNOWN
+        return Standing.UNKNOWN if user.deleted else Standing.KNOWN
 
     async def refresh(self) -> None:
         """Learn what has changed; where user-service cannot be reached, what is known stays."""
@@ -32,7 +29,3 @@ class DirectoryOwners:
     def deleted(self) -> AbstractSet[int]:
         """Return the ids of all users that were deleted."""
         return {user.id for user in self._users.entries.values() if user.deleted}
-
-    def _lives(self, user_id: int) -> bool:
-        user = self._users.entries.get(user_id)
-        return user is not None and not user.deleted
