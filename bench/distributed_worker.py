@@ -125,7 +125,7 @@ async def _store(task: Task) -> Done:
         service = UsageService(backends.store, directory, watch, clock, homes=backends.homes)
         worker = UsageWorker(backends.log, backends.stream, backends.store, service, clock)
         looks = Looks(task.readings)
-        service.on_stored = looks.note
+        service.recorder.on_stored = looks.note
         work = asyncio.create_task(worker.consume())
         with profiled() if task.profile else nullcontext():
             await looks.everything.wait()

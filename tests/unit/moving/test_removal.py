@@ -223,7 +223,7 @@ async def test_the_flow_goes_on_behind_a_move(tmp_path: Path) -> None:
         await carry(source.store, store, there)
         store, there = await cloud.open()
         service = UsageService(store, homes(), HomeWatch(store, homes(), there), VirtualClock(), homes=there)
-        await service.take_up()
+        await service.recorder.take_up()
         record = cloud.broker.append("energy-usage", "1", _packed([*all_readings()[:9], *news]))
         assert await service.record_readings(records=[record]) == len(news)
         await source.record([*all_readings()[:9], *news])

@@ -50,7 +50,7 @@ async def test_what_failed_once_is_forgotten_when_it_goes_on(
     clock = VirtualClock()
     async with usage_on(tmp_path, KnownHomes(), clock) as usage:
         store = FailsOnce(usage.store, call)
-        usage.service.store = store
+        usage.service.store = usage.service.recorder.store = store
         log = MemoryEventLog(clock=clock)
         worker = UsageWorker(log, EmbeddedStream(log), store, usage.service, clock)
         task = asyncio.ensure_future(work(worker))

@@ -18,7 +18,7 @@ def record(usage: Usage, value: bytes) -> Record:
 
 async def test_more_poison_in_a_row_than_the_limit_stops_the_flow_instead_of_draining_the_log(tmp_path: Path) -> None:
     async with usage_on(tmp_path, KnownHomes(), VirtualClock()) as usage:
-        usage.service.poison_limit = 3
+        usage.service.recorder.poison_limit = 3
         for _ in range(3):
             await usage.service.record_readings(records=[record(usage, b"not a reading")])
         with pytest.raises(TooMuchPoison):
@@ -30,7 +30,7 @@ async def test_more_poison_in_a_row_than_the_limit_stops_the_flow_instead_of_dra
 async def test_a_good_reading_between_ends_the_row(tmp_path: Path) -> None:
     good = b'{"deviceId": 1, "energyConsumed": 0.1, "timestamp": "2026-03-01T11:00:00Z"}'
     async with usage_on(tmp_path, KnownHomes(), VirtualClock()) as usage:
-        usage.service.poison_limit = 3
+        usage.service.recorder.poison_limit = 3
         for _ in range(4):
             values = [b"", b"null", b"[1, 2", good]
             await usage.service.record_readings(records=[record(usage, value) for value in values])

@@ -18,6 +18,7 @@ from energy_tracker.services.usage.model.derivation import (
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading, Stream, stream_of
 from energy_tracker.services.usage.news import dead_letter_of
 from energy_tracker.services.usage.ports import DeviceState, ReadingStore, Recorded, StreamChange
+from energy_tracker.services.usage.settled import Settled, at_once
 
 CACHED_DEVICES = 50_000
 READINGS_AT_ONCE = 1_000
@@ -28,9 +29,10 @@ Identity = tuple[int, int, bytes]
 
 @dataclass
 class Deriver:
-    """Adds to a turn what readings change. Keeps the states of devices, which follow a turn once it is stored."""
+    """Adds to a turn what readings change. Keeps the states of devices, which follow each turn."""
 
     store: ReadingStore
+    settled: Settled = at_once
     _states: dict[int, DeviceState] = field(default_factory=dict)
     _taken_at_once: int = 0
 
@@ -38,6 +40,7 @@ class Deriver:
         """Make the states of devices ready."""
         missing = [device_id for device_id in device_ids if device_id not in self._states]
         if missing:
+            await self.settled()
             if len(self._states) + len(missing) > CACHED_DEVICES:
                 self._states = {key: self._states[key] for key in device_ids if key in self._states}
             self._states |= await self.store.device_states(missing)
@@ -47,7 +50,7 @@ class Deriver:
         self._states.clear()
 
     def follow(self, turn: Recorded) -> None:
-        """Take over what a turn, which is stored now, has changed."""
+        """Take over what a turn changes."""
         for device_id in turn.erased:
             self._states.pop(device_id, None)
         for device_id in turn.derived_anew:
@@ -99,7 +102,7 @@ class Deriver:
                 for reading in readings
                 if reading_order(reading) <= newest
             ]
-        known = await self.store.find(late) if late else {}
+        known = await self._find(late) if late else {}
         unique: dict[Identity, Reading] = {}
         for reading in readings:
             identity = (reading.device_id, reading.time_ms, reading.key)
@@ -110,9 +113,14 @@ class Deriver:
                 _settle_repeat(reading, other, rules, turn)
         return in_order(unique.values())
 
+    async def _find(self, identities: list[Identity]) -> dict[Identity, Reading]:
+        await self.settled()
+        return await self.store.find(identities)
+
     async def _change(self, stream: Stream, head: Head | None, readings: list[Reading], rules: DeviceRules) -> Change:
         if head is None or reading_order(readings[0]) > head.order:
             return extend(head, readings, rules)
+        await self.settled()
         checkpoint = await self.store.checkpoint(stream, readings[0].time_ms)
         start = checkpoint.boundary_ms if checkpoint else None
         stored = stream_readings(self.store, stream, rules, from_ms=start)
@@ -128,6 +136,7 @@ class Deriver:
         stays: Callable[[Reading], bool] = lambda _: True,
     ) -> int:
         """Fold all readings of a device that stay, stored and new; return how many were stored."""
+        await self.settled()
         kinds = await self._kinds(device_id, rules, new)
         whole = {stream: Change(Head(-1, b"", tuple(sorted(present)), None)) for stream, present in kinds.items()}
         waiting, folded = in_order(new), 0

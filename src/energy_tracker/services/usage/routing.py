@@ -16,6 +16,7 @@ from energy_tracker.services.usage.decoding import to_message
 from energy_tracker.services.usage.model.readings import DeviceRules, Place, Reading
 from energy_tracker.services.usage.news import dead_letter_of
 from energy_tracker.services.usage.ports import Directory, Homes, Outgoing, Parked, ReadingStore, Recorded
+from energy_tracker.services.usage.settled import Settled, at_once
 
 NOT_REGISTERED = "the device is not registered"
 OWNER_DELETED = "the device's owner was deleted"
@@ -88,6 +89,7 @@ class Sorter:
     store: ReadingStore
     directory: Directory
     homes: Homes
+    settled: Settled = at_once
     _asked: AskedAbout = field(default_factory=AskedAbout)
 
     def is_here(self, user_id: int) -> bool:
@@ -125,6 +127,7 @@ class Sorter:
 
     async def _park(self, readings: Sequence[Reading], turn: Recorded, *, now_ms: int) -> None:
         """Let readings wait for their devices to be registered, as many as there is room for."""
+        await self.settled()
         room = await self.store.room_for_parked()
         turn.parked += [Parked(0, each, each.source.offset if each.source else 0, now_ms) for each in readings[:room]]
         turn.dead_letters += [dead_letter_of(reading, _TOO_MANY_WAIT) for reading in readings[room:]]

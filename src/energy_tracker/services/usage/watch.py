@@ -16,6 +16,7 @@ from energy_tracker.services.usage.model.readings import DeviceRules, Stream
 from energy_tracker.services.usage.model.steps import Step
 from energy_tracker.services.usage.news import tell
 from energy_tracker.services.usage.ports import Directory, EveryHome, Homes, ReadingStore, Recorded, Span
+from energy_tracker.services.usage.settled import Settled, at_once
 from energy_tracker.services.usage.thresholds import judge_later, threshold_mj
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class HomeWatch:
     store: ReadingStore
     directory: Directory
     homes: Homes = field(default_factory=EveryHome)
+    settled: Settled = at_once
     _hours: dict[int, HomeHour] = field(default_factory=dict)
     _open: dict[EpisodeSubject, Episode] | None = None
     _ended: dict[EpisodeSubject, dict[str, Episode]] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class HomeWatch:
         await self._load_open()
         for user_id in {device.user_id for device in devices}:
             if user_id not in self._hours and threshold_mj(self.directory.user(user_id)) is not None:
+                await self.settled()
                 self._hours[user_id] = await self._read_hour(user_id)
 
     def observe(self, turn: Recorded, *, now_ms: int) -> None:
@@ -271,6 +274,7 @@ class HomeWatch:
 
     async def _load_open(self) -> None:
         if self._open is None:
+            await self.settled()
             stored = await self.store.open_episodes()
             self._open = {(episode.rule, episode.user_id, episode.device_id): episode for episode in stored}
 

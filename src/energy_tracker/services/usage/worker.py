@@ -14,6 +14,7 @@ from energy_tracker.kit.instants import MS_PER_SECOND
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.batches import DecodedRecords, decode_together
 from energy_tracker.services.usage.ports import ReadingStore, Recorded, UsageStream
+from energy_tracker.services.usage.recording import UnderWay
 from energy_tracker.services.usage.service import UsageService
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ _NEWS_AT_ONCE = 500
 _FLOW = "flow"
 _REGISTRY = "registry"
 _Ready = asyncio.Queue[tuple[Batch, list[DecodedRecords]] | None]
+_Begun = asyncio.Queue[tuple[Batch, UnderWay | None] | None]
 
 
 @dataclass
@@ -36,8 +38,6 @@ class UsageWorker:
     service: UsageService
     clock: Clock
     check_interval_s: float = CHECK_INTERVAL_S
-    recorded: int = 0
-    """Readings that this process has stored."""
     errors: dict[str, str] = field(default_factory=dict)
     """What does not go on now, by the name of the work, and why."""
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("usage"))
@@ -50,7 +50,7 @@ class UsageWorker:
         self._position = self.telemetry.gauge("usage_position", "Last offset that is stored", "topic", "partition")
         self._lag = self.telemetry.gauge("usage_lag_records", "Records that wait in the log for this process")
         self._delay = self.telemetry.histogram("usage_delay_seconds", "From a record's append until it is stored")
-        self.service.on_stored = self._count
+        self.service.recorder.on_stored = self._count
 
     async def registry_changed(self, change: DirectoryChange) -> None:
         """Take note that the directory has changed."""
@@ -65,12 +65,12 @@ class UsageWorker:
 
     async def publish(self) -> None:
         """Append stored news to the log, in order, for ever."""
-        self.service.news.set()
+        self.service.recorder.news.set()
         while True:
-            await self.service.news.wait()
-            self.service.news.clear()
+            await self.service.recorder.news.wait()
+            self.service.recorder.news.clear()
             if not await self._guarded("news", self._publish_waiting):
-                self.service.news.set()
+                self.service.recorder.news.set()
 
     async def watch_time(self) -> None:
         """Look every few seconds at what only time brings about."""
@@ -97,17 +97,22 @@ class UsageWorker:
         return PartHealth("DOWN", details | {"errors": dict(self.errors)})
 
     async def _consume_from_position(self) -> None:
-        positions = await self.service.take_up()
+        recorder = self.service.recorder
+        positions = await recorder.take_up()
         await self._follow_all()
         if not await self.stream.lag():
             self.errors.pop(_FLOW, None)
         decoded: _Ready = asyncio.Queue(maxsize=1)
+        begun: _Begun = asyncio.Queue(maxsize=1)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._decode(self.stream.batches(after=positions), decoded))
-                group.create_task(self._record(decoded))
+                group.create_task(self._begin(decoded, begun))
+                group.create_task(self._finish(begun))
         except BaseExceptionGroup as failures:  # what failed first is what there is to say
             raise failures.exceptions[0] from None
+        finally:
+            await recorder.abandon()
 
     async def _decode(self, batches: AsyncIterator[Batch], decoded: _Ready) -> None:
         """Take batches and decode them, one ahead of what is being stored; None says that there are no more."""
@@ -116,11 +121,19 @@ class UsageWorker:
                 await decoded.put((batch, await decode_together(batch.records)))
         await decoded.put(None)
 
-    async def _record(self, decoded: _Ready) -> None:
-        """Store batches, one after the other."""
+    async def _begin(self, decoded: _Ready, begun: _Begun) -> None:
+        """Prepare batches, one ahead of what is being stored."""
         while (ready := await decoded.get()) is not None:
             batch, records = ready
-            self.recorded += await self.service.record_decoded(decoded=records)
+            await begun.put((batch, await self.service.recorder.begin(decoded=records)))
+        await begun.put(None)
+
+    async def _finish(self, begun: _Begun) -> None:
+        """Wait until batches are stored, one after the other, and commit them."""
+        while (ready := await begun.get()) is not None:
+            batch, under_way = ready
+            if under_way is not None:
+                await self.service.recorder.finish(under_way)
             await batch.commit()
             self.errors.pop(_FLOW, None)
             if batch.records:
