@@ -5,6 +5,7 @@ way. A `Process` is one usage-service. Steps are taken one after the other; a pr
 is one during whose call the others take steps.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +24,10 @@ from energy_tracker.eventlog.port import Batch, Record
 from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.adapters.influx import InfluxReadingStore
 from energy_tracker.services.usage.adapters.kafka_stream import KafkaHomes, KafkaStream
+from energy_tracker.services.usage.batches import decode_together
 from energy_tracker.services.usage.decoding import to_message
 from energy_tracker.services.usage.model.readings import Reading
+from energy_tracker.services.usage.recording import UnderWay
 from energy_tracker.services.usage.service import UsageService
 from energy_tracker.services.usage.watch import HomeWatch
 from energy_tracker.storage.influx import InfluxUnavailable, RefusedLine, Series
@@ -166,6 +169,9 @@ class Process:
         flow: Any = UnreliableFlow(self, self.member)
         ledger: Any = world.broker
         self.batches: AsyncIterator[Batch] | None = None
+        self.under_way: UnderWay | None = None
+        self.work = asyncio.Lock()
+        """Held by whoever lets it do something: it does one thing after the other."""
         self.store = InfluxReadingStore(database, flow, ledger, homes.partition_of)
         homes.follow(self.store)
         self.stream = KafkaStream(flow, self.store)
@@ -212,19 +218,29 @@ class Process:
             raise
 
     async def consume(self) -> None:
-        """Take a batch; where that fails, or the partitions have moved, begin again with what is stored."""
+        """Take a batch, and mostly leave it under way; where that fails, or the partitions have moved, begin again."""
         self.is_up = False
+        recorder = self.service.recorder
         assert self.batches is not None
         async for batch in self.batches:
             if batch.records:
                 if self.world.draw(self.world.trouble.hangs):
                     await self.world.go_on_without(self)
-                await self.service.record_readings(records=batch.records)
+                begun = await recorder.begin(decoded=await decode_together(batch.records))
+                before, self.under_way = self.under_way, begun
+                if before is not None:
+                    await recorder.finish(before)
+            if self.under_way is not None and (not self.member.lag() or self.world.draw(0.3)):
+                await recorder.finish(self.under_way)
+                self.under_way = None
             self.is_up = True
             return
 
     async def _take_up(self) -> None:
-        positions = await self.service.take_up()
+        self.under_way = None
+        if not self.world.others_go_on and self.world.draw(0.5):  # what is cancelled is this process's alone
+            await self.service.recorder.abandon()
+        positions = await self.service.recorder.take_up()
         await self.service.follow_registry()
         await self.service.forget_users(user_ids=self.directory.deleted_users())
         self.batches = self.stream.batches(after=positions)
@@ -287,6 +303,11 @@ class World:
             shares[self.chance.choice(alive).member].append(number)
         self.broker.assign(shares)
 
+    @property
+    def others_go_on(self) -> bool:
+        """Whether some process hangs in the middle of a call just now."""
+        return self._depth > 0
+
     async def go_on_without(self, process: Process) -> None:
         """Let others take some steps while a process hangs; mostly the group declares it dead before."""
         if self._depth or len(self.processes) < 2:
@@ -304,8 +325,11 @@ class World:
         """Let a process take a step; another is started where it ends."""
         if self.under_way and self.draw(0.2):
             await self.arrive()
+        if process.work.locked():
+            return
         try:
-            await process.step()
+            async with process.work:
+                await process.step()
         except ProcessEnded:
             self.replace(process)
         except TemporarilyUnavailable:
@@ -340,12 +364,15 @@ class World:
     async def _go_on(self, process: Process) -> None:
         """Let a process do all that there is to do for it."""
         try:
-            if not process.is_up:
-                await process._take_up()
-            await process.look_around()
-            await process.consume()
-            while process.is_up and process.member.lag():
+            async with process.work:
+                if not process.is_up:
+                    await process._take_up()
+                await process.look_around()
                 await process.consume()
-            await process.service.check(caught_up=self.broker.lag() == 0)
+                while process.is_up and process.member.lag():
+                    await process.consume()
+                await process.service.check(caught_up=self.broker.lag() == 0)
         except TemporarilyUnavailable:
             process.is_up = False  # its next batch would tell it
+        except ProcessEnded:  # in the middle of what was under way
+            self.replace(process)

@@ -56,5 +56,5 @@ async def usage_on_influx(
         store = InfluxReadingStore(database or InfluxMemory(), flow, broker, homes.partition_of)  # type: ignore[arg-type]  # stands for it
         homes.follow(store)
         service = UsageService(store, directory, HomeWatch(store, directory, homes), clock, homes=homes)
-        await service.take_up()
+        await service.recorder.take_up()
         yield Usage(service, store, directory, clock, -1)  # type: ignore[arg-type]  # another store

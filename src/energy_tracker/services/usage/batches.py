@@ -66,8 +66,13 @@ class DecodedRecords:
     @property
     def last_offsets(self) -> dict[Place, int]:
         """The last offset of each partition."""
-        last = {(record.topic, record.partition): record.offset for record in self.records}
-        return {Place(topic, partition): offset for (topic, partition), offset in last.items()}
+        last: dict[Place, int] = {}
+        place = Place("", -1)
+        for record in reversed(self.records):
+            if (record.partition, record.topic) != (place.partition, place.topic):
+                place = Place(record.topic, record.partition)
+                last.setdefault(place, record.offset)
+        return last
 
 
 async def decode_together(records: Sequence[Record]) -> list[DecodedRecords]:
@@ -93,5 +98,12 @@ async def decode_together(records: Sequence[Record]) -> list[DecodedRecords]:
 
 def behind(positions: Mapping[Place, int], records: Sequence[Record]) -> Sequence[Record]:
     """Return the records that lie behind the positions; a partition without one is not this process's."""
-    after = {(place.topic, place.partition): offset for place, offset in positions.items()}
-    return [record for record in records if record.offset > after.get((record.topic, record.partition), record.offset)]
+    waiting: list[Record] = []
+    topic, partition, after = "", -1, None
+    for record in records:
+        if (record.partition, record.topic) != (partition, topic):
+            topic, partition = record.topic, record.partition
+            after = positions.get(Place(topic, partition))
+        if after is not None and record.offset > after:
+            waiting.append(record)
+    return waiting

@@ -78,30 +78,33 @@ def _dead(reason: str, original: bytes, record: Record) -> DeadLetter:
 
 def to_reading(message: ReadingMessage, appended_ms: int, source: LogPosition | None = None) -> Reading:
     """Check a message and return its reading. Raises `UnusableReading`."""
-    kind, amount = _measured(message)
-    if not 0 < message.device_id < 2**63:
-        raise UnusableReading(f"deviceId {message.device_id} is not a positive 64-bit integer")
+    kind: Kind = "interval"
+    amount = message.energy_consumed
+    if amount is None or message.register_kwh is not None or message.power_w is not None:
+        kind, amount = _measured(message)
+    if not 0 <= amount <= GREATEST[kind]:
+        raise UnusableReading(f"the {kind} value {amount!r} is not between 0 and {GREATEST[kind]:g}")
+    device_id, direction, channel = message.device_id, message.direction, message.channel or ""
+    if not 0 < device_id < 2**63:
+        raise UnusableReading(f"deviceId {device_id} is not a positive 64-bit integer")
     time_us = _instant_us(message.timestamp, "timestamp")
     since_us = None if message.since is None else _instant_us(message.since, "since")
     if since_us is not None and (kind != "interval" or since_us >= time_us):
         raise UnusableReading("since goes with energyConsumed only, and lies before timestamp")
-    channel = message.channel or ""
     if channel and (len(channel) > MAX_CHANNEL or not channel.isprintable()):
         raise UnusableReading(f"channel is not at most {MAX_CHANNEL} printable characters")
-    key = derived_event_key(
-        message.device_id, time_us, kind, message.direction or "import", amount, since_us, message.channel
-    )
+    key = derived_event_key(device_id, time_us, kind, direction or "import", amount, since_us, channel)
     event_id = message.event_id
     key_follows = time_us % 1000 == 0 and (since_us is None or since_us % 1000 == 0)
     if event_id is not None and event_id != derived_event_text(key):
         key, key_follows = _chosen_key(event_id), False
     return Reading(
-        message.device_id,
+        device_id,
         time_us // 1000,
         key,
         kind,
         float(amount),
-        message.direction,
+        direction,
         None if since_us is None else since_us // 1000,
         message.received_at or appended_ms,
         channel,
@@ -124,8 +127,6 @@ def _measured(message: ReadingMessage) -> tuple[Kind, float]:
         raise UnusableReading("none of energyConsumed, registerKwh and powerW is there")
     if not is_one:
         raise UnusableReading("more than one of energyConsumed, registerKwh and powerW is there")
-    if not 0 <= amount <= GREATEST[kind]:
-        raise UnusableReading(f"the {kind} value {amount!r} is not between 0 and {GREATEST[kind]:g}")
     return kind, amount
 
 
@@ -138,6 +139,8 @@ def _chosen_key(event_id: str) -> bytes:
 
 def _instant_us(instant: float | str, name: str) -> int:
     """Return an instant of the wire in microseconds since 1970."""
+    if type(instant) is int and EARLIEST_MS <= instant < LATEST_MS:
+        return instant * 1000
     if isinstance(instant, str):
         try:
             moment = datetime.fromisoformat(instant)

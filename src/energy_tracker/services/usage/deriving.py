@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from energy_tracker.services.usage.history import device_pages, stream_readings
@@ -79,9 +79,7 @@ class Deriver:
         if not state.is_whole or (state.rules is not None and state.rules != rules):
             await self.take_anew(device_id, rules, turn, new=fresh)
             return
-        by_stream: defaultdict[Stream, list[Reading]] = defaultdict(list)
-        for reading in fresh:
-            by_stream[stream_of(reading, rules)].append(reading)
+        by_stream = _by_stream(fresh, rules)
         try:
             turn.changes += [
                 StreamChange(stream, await self._change(stream, state.heads.get(stream), group, rules))
@@ -95,6 +93,9 @@ class Deriver:
     ) -> list[Reading]:
         """Return what is not stored yet, in order; count repeats, and bury other content under a known identity."""
         newest = max((head.order for head in state.heads.values()), default=None)
+        ordered = in_order(readings)
+        if _are_new(ordered, newest):
+            return ordered
         late: list[Identity] = []
         if newest is not None:
             late = [
@@ -161,16 +162,36 @@ class Deriver:
         return kinds
 
 
-def _fold_page(whole: dict[Stream, Change], page: Sequence[Reading], rules: DeviceRules) -> None:
+def _by_stream(readings: Iterable[Reading], rules: DeviceRules) -> dict[Stream, list[Reading]]:
     by_stream: defaultdict[Stream, list[Reading]] = defaultdict(list)
-    for reading in page:
-        by_stream[stream_of(reading, rules)].append(reading)
+    said, group = None, list[Reading]()
+    for reading in readings:
+        if said != (reading.direction, reading.channel):  # most devices say the same each time
+            said = (reading.direction, reading.channel)
+            group = by_stream[stream_of(reading, rules)]
+        group.append(reading)
+    return by_stream
+
+
+def _fold_page(whole: dict[Stream, Change], page: Sequence[Reading], rules: DeviceRules) -> None:
+    by_stream = _by_stream(page, rules)
     for stream, readings in by_stream.items():
         before = whole[stream]
         after = extend(before.head, readings, rules)
         before.head = after.head
         before.checkpoints |= after.checkpoints
         before.quarter_hours.merge(after.quarter_hours)
+
+
+def _are_new(ordered: Sequence[Reading], newest: tuple[int, bytes] | None) -> bool:
+    """Tell whether readings of a device, in order, lie behind all that it has, each at an instant of its own.
+
+    False says that one has to look closer.
+    """
+    if newest is not None and reading_order(ordered[0]) <= newest:
+        return False
+    times_ms = [reading.time_ms for reading in ordered]
+    return len(set(times_ms)) == len(times_ms)
 
 
 def _settle_repeat(reading: Reading, stored: Reading, rules: DeviceRules, turn: Recorded) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.batches import POISON_LIMIT, DecodedRecords, behind, decode_together
 from energy_tracker.services.usage.deriving import Deriver
 from energy_tracker.services.usage.model.readings import Place, Reading
@@ -214,7 +215,8 @@ class Recorder:
         self._under_way = None
         if not under_way.failed:
             return True
-        self._failure = asyncio.CancelledError() if under_way.task.cancelled() else under_way.task.exception()
+        given_up = TemporarilyUnavailable("What was to be stored was given up.")
+        self._failure = given_up if under_way.task.cancelled() else under_way.task.exception()
         self._forget_all()
         self._poison_in_a_row = under_way.poison_before
         if isinstance(self._failure, ReadingsRefused):

@@ -174,8 +174,9 @@ class HomesState:
 
         It is then known as one whose state is not whole.
         """
+        some = {reading.device_id: reading for reading in recorded.readings if reading.source is not None}
         self._arriving = {
-            reading.device_id: reading.source.partition for reading in recorded.readings if reading.source is not None
+            device_id: reading.source.partition for device_id, reading in some.items() if reading.source is not None
         }
         for device_id, partition in self._arriving.items():
             known = self.partition_of_device.get(device_id, partition)

@@ -111,15 +111,17 @@ class InfluxReadingStore:
         self._state.notes = {**self._state.notes, **notes}
 
     async def _rise_above_others(self, recorded: Recorded) -> None:
-        """Begin an epoch above those of all partitions where a device arrives: others have written its figures.
+        """Begin an epoch above those of all partitions where a device arrives: others may have written its figures.
 
-        The last version of a quarter-hour counts, and that is to be the one of this partition from now on.
+        The last version of a quarter-hour counts, and that is to be the one of this partition from now on. That also
+        goes for a device without a past: who had its home before may be writing its first figures only now.
         """
         state = self._state
+        changed = {stream.device_id for stream, _ in recorded.changes} | recorded.derived_anew
         arriving = {
             state.partition_of(device_id, recorded)
-            for device_id in recorded.derived_anew
-            if recorded.positions or state.device(device_id) is None
+            for device_id in changed
+            if state.device(device_id) is None or (recorded.positions and device_id in recorded.derived_anew)
         }
         if arriving:
             highest = max((await self._ledger.holdings()).epochs.values(), default=0)

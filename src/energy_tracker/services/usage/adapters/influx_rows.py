@@ -10,7 +10,7 @@ millisecond, their time has the epoch of who wrote them. The last point of a qua
 stopped, and writes what it had at hand after another took over, changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -48,6 +48,7 @@ _MEASUREMENT: Final[Mapping[Kind, str]] = {
     "register": "energy_register",
     "power": "energy_power",
 }
+_FIELD: Final[Mapping[Kind, str]] = {kind: field for field, kind in _VALUE.values()}
 _TOPICS: Final = (ENERGY_USAGE, ENERGY_USAGE_BY_OWNER, PARKED)
 _TOPIC_NUMBER: Final = {topic: number for number, topic in enumerate(_TOPICS)}
 _PART_NS: Final = 1_000_000
@@ -84,23 +85,41 @@ class QuarterRow(NamedTuple):
 
 def reading_line(reading: Reading) -> str:
     """Return the point of a reading."""
-    kind = reading.kind
-    measurement = EXPORT if kind == "interval" and reading.direction == "export" else _MEASUREMENT[kind]
-    topic, partition, offset = reading.source or LogPosition(ENERGY_USAGE, 0, 0)
-    more = ""
-    if reading.since_ms is not None:
-        more = f",since={reading.since_ms}i"
-    if reading.direction is not None:
-        more += f',direction="{reading.direction}"'
-    if reading.channel:
-        more += f",channel={field_text(reading.channel)}"
-    if not reading.key_follows:
-        more += f",eventId={field_text(event_id_text(reading.key))}"
-    return (
-        f"{measurement},deviceId={reading.device_id} {_VALUE[measurement][0]}={reading.amount!r},"
-        f'source="{_TOPIC_NUMBER[topic]}.{partition}.{offset}.{reading.received_ms}"{more} '
-        f"{reading.time_ms}{crc32(reading.key) % _PART_NS:06d}"
-    )
+    (line,) = reading_lines([reading])
+    return line
+
+
+def reading_lines(readings: Iterable[Reading]) -> list[str]:
+    """Return the points of readings; those of one message share what they say about where they came from."""
+    lines: list[str] = []
+    source: LogPosition | None = None
+    place = _place_text(source)
+    for reading in readings:
+        if reading.source is not source:
+            source = reading.source
+            place = _place_text(source)
+        kind = reading.kind
+        measurement = EXPORT if kind == "interval" and reading.direction == "export" else _MEASUREMENT[kind]
+        more = ""
+        if reading.since_ms is not None:
+            more = f",since={reading.since_ms}i"
+        if reading.direction is not None:
+            more += f',direction="{reading.direction}"'
+        if reading.channel:
+            more += f",channel={field_text(reading.channel)}"
+        key = reading.key
+        if not reading.key_follows:
+            more += f",eventId={field_text(event_id_text(key))}"
+        lines.append(
+            f"{measurement},deviceId={reading.device_id} {_FIELD[kind]}={reading.amount!r},"
+            f'source="{place}{reading.received_ms}"{more} {reading.time_ms}{crc32(key) % _PART_NS:06d}'
+        )
+    return lines
+
+
+def _place_text(source: LogPosition | None) -> str:
+    topic, partition, offset = source or LogPosition(ENERGY_USAGE, 0, 0)
+    return f"{_TOPIC_NUMBER[topic]}.{partition}.{offset}."
 
 
 def read_readings(series: Series) -> list[Reading]:

@@ -12,7 +12,7 @@ from energy_tracker.services.usage.adapters.influx_rows import (
     checkpoint_line,
     no_checkpoint_line,
     quarter_line,
-    reading_line,
+    reading_lines,
     rules_line,
     stream_tags,
 )
@@ -42,7 +42,7 @@ class TurnPoints:
     async def lay_out(self) -> None:
         """Find what the quarter-hours held before, and make the lines. Raises `InfluxUnavailable`."""
         recorded = self._recorded
-        self.readings = [reading_line(reading) for reading in recorded.readings]
+        self.readings = reading_lines(recorded.readings)
         looked_up = await self._look_up()
         for stream, change in recorded.changes:
             if stream.device_id not in recorded.derived_anew:

@@ -7,12 +7,13 @@ is the change. So the figures are those of one fold over all readings in order, 
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
 
 from energy_tracker.kit.instants import MS_PER_HOUR
-from energy_tracker.services.usage.model.fold import State, advance, tail
+from energy_tracker.services.usage.model.fold import State, advance, advance_all, tail
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading, counted_kind
 from energy_tracker.services.usage.model.steps import QuarterHours, Step
 
@@ -65,6 +66,10 @@ def reading_order(reading: Reading) -> tuple[int, bytes]:
     return (reading.time_ms, reading.key)
 
 
+def _hour_of(reading: Reading) -> int:
+    return reading.time_ms // MS_PER_HOUR
+
+
 def extend(head: Head | None, readings: Sequence[Reading], rules: DeviceRules) -> Change:
     """Fold readings, in order, behind the head. Raises `KindHasChanged`."""
     present = _present(head, readings)
@@ -77,15 +82,12 @@ def extend(head: Head | None, readings: Sequence[Reading], rules: DeviceRules) -
     last = readings[-1]
     change = Change(Head(last.time_ms, last.key, present, None))
     quarter_hours, settled = change.quarter_hours, change.steps
-    for reading in readings:
-        if reading.time_ms // MS_PER_HOUR != hour:
-            hour = reading.time_ms // MS_PER_HOUR
+    for its_hour, together in groupby(readings, key=_hour_of):
+        if its_hour != hour:
+            hour = its_hour
             change.checkpoints[hour * MS_PER_HOUR] = state
-        if reading.kind == kind:
-            state, steps = advance(state, reading, rules)
-            settled.extend(steps)
-    for step in settled:
-        quarter_hours.add(step)
+        state = advance_all(state, [reading for reading in together if reading.kind == kind], rules, settled)
+    quarter_hours.add_all(settled)
     if state is not before:
         _replace_tail(quarter_hours, before, state, rules)
     change.head = Head(last.time_ms, last.key, present, state)

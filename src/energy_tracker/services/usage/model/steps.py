@@ -1,5 +1,6 @@
 """A step: what one reading adds to what is known, and how its energy lies over time."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -95,6 +96,24 @@ class QuarterHours(dict[int, list[int]]):
             self._change(quarter, part, part if estimated else 0, sign * covered)
             before = passed
             quarter += MS_PER_QUARTER_HOUR
+
+    def add_all(self, steps: Iterable[Step]) -> None:
+        """Spread steps; of those that follow each other within one quarter-hour, the sums are added."""
+        quarter = until = energy_mj = covered_ms = 0
+        for step in steps:
+            start, end = step.start_ms, step.end_ms
+            if quarter <= start < end <= until:
+                energy_mj += step.energy_mj
+                covered_ms += end - step.covered_from_ms
+                continue
+            if energy_mj or covered_ms:
+                self._change(quarter, energy_mj, 0, covered_ms)
+                energy_mj = covered_ms = 0
+            self.add(step)
+            quarter = end - end % MS_PER_QUARTER_HOUR
+            until = quarter + MS_PER_QUARTER_HOUR
+        if energy_mj or covered_ms:
+            self._change(quarter, energy_mj, 0, covered_ms)
 
     def _change(self, quarter: int, energy_mj: int, estimated_mj: int, covered_ms: int) -> None:
         sums = self.get(quarter)
