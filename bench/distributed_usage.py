@@ -109,7 +109,8 @@ def produce(kafka: KafkaOptions, wanted: Messages) -> None:
     )
     topic = kafka.topic(ENERGY_USAGE)
     for key, value, readings in wanted:
-        producer.produce(topic, value, key, headers=[(READINGS_HEADER, str(readings))])
+        headers: list[tuple[str, str | bytes | None]] = [(READINGS_HEADER, str(readings))] if readings > 1 else []
+        producer.produce(topic, value, key, headers=headers)
     if left := producer.flush(120):
         raise RuntimeError(f"{left} messages did not get into Kafka")
 

@@ -11,7 +11,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
@@ -103,8 +103,11 @@ class KafkaFlow:
 
     async def _look(self, admin: KafkaAdmin, assignment: Assignment) -> None:
         for topic in map(self.options.kafka.topic, self.options.topics):
-            with suppress(KafkaException):
+            try:
                 ends = await admin.ends(topic, assignment.partitions)
+            except KafkaException as error:
+                admin.problem(error)  # it is asked again; whom it asks may have to change
+            else:
                 self._worker.progress.learn({(topic, partition): end for partition, end in ends.items()})
 
     def lag(self) -> int:

@@ -1,6 +1,7 @@
 """What the event loop and the thread of a flow say to each other."""
 
 import asyncio
+import queue
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,3 +73,16 @@ def settle(order: Order, outcome: object) -> None:
             order.future.set_result(outcome)
 
     order.future.get_loop().call_soon_threadsafe(settle)
+
+
+def settle_all(first: Order | None, orders: "queue.SimpleQueue[Order | None]", error: Exception) -> None:
+    """Let an order, and all that wait, fail."""
+    if first is not None:
+        settle(first, error)
+    while True:
+        try:
+            order = orders.get_nowait()
+        except queue.Empty:
+            return
+        if order is not None:
+            settle(order, error)

@@ -3,7 +3,7 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -16,6 +16,7 @@ from energy_tracker.eventlog.kafka_flow_orders import (
     Order,
     PartitionsMoved,
     settle,
+    settle_all,
 )
 from energy_tracker.eventlog.kafka_progress import Progress
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
@@ -39,6 +40,14 @@ _BUSY_S: Final = 3.0
 _RETRY_S: Final = 1.0
 _STANDS_S: Final = 30.0
 """A flow that has not committed for so long, while something waits, is not well."""
+
+
+_FLOW_CONFIG: Final[Mapping[str, object]] = {
+    "partition.assignment.strategy": "range",
+    "max.poll.interval.ms": 900_000,
+    "fetch.max.bytes": 8_000_000,
+    "fetch.wait.max.ms": 100,
+}
 
 
 class FlowThread:
@@ -70,19 +79,17 @@ class FlowThread:
         """Work until told to end."""
         options = self._options
         config = options.kafka.client_config()
+        group = options.kafka.group(options.group)
         self._consumer = Consumer(
             {
                 **config,
                 **CONSUMER_CONFIG,
-                "group.id": options.kafka.group(options.group),
-                "partition.assignment.strategy": "range",
+                **_FLOW_CONFIG,
+                "group.id": group,
                 "session.timeout.ms": options.session_timeout_ms,
-                "max.poll.interval.ms": 900_000,
-                "fetch.max.bytes": 8_000_000,
-                "fetch.wait.max.ms": 100,
             }
         )
-        self._transactions = Transactions(config, group=options.kafka.group(options.group))
+        self._transactions = Transactions(config, group=group)
         self._loader = StateLoader(options.kafka, options.state_topic)
         self._consumer.subscribe(
             [options.kafka.topic(topic) for topic in options.topics],
@@ -94,7 +101,7 @@ class FlowThread:
             while self._turn():
                 pass
         finally:
-            self._fail_orders()
+            settle_all(self._request, self._orders, LogUnavailable("The consumer has ended."))
             self._transactions.close()
             self._consumer.close()
 
@@ -130,12 +137,24 @@ class FlowThread:
         elif order.commit is not None:
             self._commit(order, order.commit)
         elif order.rewind:
-            self._request = None
-            self._held.clear()
-            self._go_to_positions()
-            settle(order, True)
+            self._rewind(order)
         else:
             self._request = order
+
+    def _rewind(self, order: Order) -> None:
+        self._request = None
+        self._held.clear()
+        try:
+            self._go_to_positions()
+            settle(order, True)
+        except KafkaException as error:
+            self._begin_again(order, LogUnavailable(f"Kafka does not go back: {error.args[0].str()}"))
+
+    def _begin_again(self, order: Order, error: Exception) -> None:
+        """Say that an order failed, and read anew what is committed."""
+        self._void()
+        self._to_take = self._owned
+        settle(order, error)
 
     def _commit(self, order: Order, commit: FlowCommit) -> None:
         for (topic, partition), offset in commit.positions.items():
@@ -156,9 +175,7 @@ class FlowThread:
         try:
             self._transactions.commit([*entries, *messages, *notes], offsets, self._consumer.consumer_group_metadata())
         except LogUnavailable as error:
-            self._void()
-            self._to_take = self._owned
-            settle(order, error)
+            self._begin_again(order, error)
             return
         for number, state in self._states.items():
             state.positions.update(state.ahead)
@@ -186,8 +203,8 @@ class FlowThread:
             messages, self._held, self._request = self._held, [], None
             self._mean_bytes = max(size / len(messages), 20.0)
             self._idle_since = time.monotonic()
-            prefix = len(self._options.kafka.topic_prefix)
-            settle(request, [record_of(message, (message.topic() or "")[prefix:]) for message in messages])
+            named = {self._options.kafka.topic(topic): topic for topic in self._options.topics}
+            settle(request, [record_of(message, named[message.topic() or ""]) for message in messages])
 
     def _usable(self, polled: Iterable[Message]) -> list[Message]:
         found: list[Message] = []
@@ -266,15 +283,10 @@ class FlowThread:
 
     def lag(self) -> int:
         """Return how many records wait, as of the last fetch."""
-        return self.progress.lag(self._positions())
-
-    def _positions(self) -> list[tuple[tuple[str, int], int]]:
-        named = self._options.kafka.topic
-        return [
-            ((named(topic), number), position)
-            for number, state in self._states.items()
-            for topic, position in state.positions.items()
-        ]
+        named, states = self._options.kafka.topic, list(self._states.items())
+        return self.progress.lag(
+            [((named(topic), number), at) for number, state in states for topic, at in state.positions.items()]
+        )
 
     def health(self) -> PartHealth:
         """Say whether partitions are known, and whether what waits moves."""
@@ -286,15 +298,3 @@ class FlowThread:
         if lag and stood_s > _STANDS_S:
             return PartHealth("DOWN", details | {"error": f"nothing was committed for {stood_s:.0f} s"})
         return PartHealth("UP", details)
-
-    def _fail_orders(self) -> None:
-        ended = LogUnavailable("The consumer has ended.")
-        if self._request is not None:
-            settle(self._request, ended)
-        while True:
-            try:
-                order = self._orders.get_nowait()
-            except queue.Empty:
-                return
-            if order is not None:
-                settle(order, ended)

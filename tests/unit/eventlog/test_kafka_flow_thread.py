@@ -12,7 +12,7 @@ from energy_tracker.eventlog import kafka_flow_thread
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_flow import FlowCommit, FlowOptions, KafkaFlow
 from energy_tracker.eventlog.kafka_state import PartitionState
-from energy_tracker.eventlog.port import Record
+from energy_tracker.eventlog.port import LogUnavailable, Record
 
 OPTIONS = FlowOptions(kafka=KafkaOptions(bootstrap_servers="nowhere:1"), group="g", topics=("t",), state_topic="s")
 FAILS = KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT))
@@ -147,3 +147,22 @@ async def test_a_partition_that_was_paused_and_comes_back_is_fetched(
             await asyncio.to_thread(lambda: None)
     ScriptedConsumer.script.append(messages(0))
     assert await taken(flow) == [0]
+
+
+async def test_a_flow_that_cannot_go_back_begins_again(flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await flow.assigned()
+    fails = iter([FAILS])
+
+    def assign(consumer: ScriptedConsumer, places: Iterable[TopicPartition]) -> None:
+        consumer.assigned = list(places)
+        if consumer.assigned and (failure := next(fails, None)) is not None:
+            raise failure
+
+    monkeypatch.setattr(ScriptedConsumer, "assign", assign)
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(LogUnavailable):
+            await flow.rewind(first.number)
+        while not (assignment := flow.assignment) or assignment.number == first.number:
+            await asyncio.to_thread(lambda: None)
+    ScriptedConsumer.script.append(messages(0, 1))
+    assert await taken(flow) == [0, 1]
