@@ -157,6 +157,21 @@ async def test_episodes_are_open_until_they_end(usage):
     assert await usage.store.episodes(user_id=HOME, from_ms=0, to_ms=2**53) == []
 
 
+async def test_states_of_detectors_are_kept_until_they_begin_anew_or_their_subject_goes(usage):
+    await usage.record(minutes(1))
+    store = usage.store
+    await store.commit(Recorded(detectors={(HOME, 0): b"home", (HOME, DEVICE): b"one", (HOME + 1, 9): b"other"}))
+    assert await store.detectors(HOME) == {0: b"home", DEVICE: b"one"}
+    await store.commit(Recorded(detectors={(HOME, 0): None, (HOME, DEVICE): b"two"}))
+    assert await store.detectors(HOME) == {DEVICE: b"two"}
+    usage.directory.add(DirectoryDevice(id=DEVICE, version=9, user_id=HOME, erased=True))
+    await usage.service.follow_registry(device_ids=[DEVICE])
+    assert await store.detectors(HOME) == {}
+    assert await store.detectors(HOME + 1) == {9: b"other"}
+    await store.commit(Recorded(forgotten_users={HOME + 1}))
+    assert await store.detectors(HOME + 1) == {}
+
+
 async def test_spans_wait_to_be_judged(usage):
     first, second = Span(HOME, BEGIN, BEGIN + 10), Span(HOME, BEGIN + 5, BEGIN + 20)
     await usage.store.commit(Recorded(to_judge=[first]))

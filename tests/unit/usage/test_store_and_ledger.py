@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,9 +20,11 @@ from energy_tracker.eventlog.dead_letter import replay_dead_letters
 from energy_tracker.eventlog.memory import MemoryEventLog
 from energy_tracker.eventlog.port import Message, Record
 from energy_tracker.kit.principal import LOCAL
+from energy_tracker.services.usage.adapters.sqlite_schema import prepare
 from energy_tracker.services.usage.explain import ExplainService
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
 from energy_tracker.services.usage.model.readings import Direction, Kind, Reading
+from energy_tracker.services.usage.ports import Recorded
 from energy_tracker.services.usage.queries import QueryService
 
 SPAN = (T0_MS - DAY, T0_MS + 3 * DAY)
@@ -308,3 +311,14 @@ def explained_as_stored(readings: list[Reading], from_ms: int, to_ms: int) -> in
 
     using(homes, scenario)
     return sum(figures)
+
+
+async def test_a_file_of_the_first_release_gets_the_tables_that_came_later(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "readings.db"))
+    prepare(connection)
+    connection.execute("DROP TABLE detector")
+    connection.pragma("user_version", 1)
+    connection.close()
+    async with usage_on(tmp_path, KnownHomes(), VirtualClock()) as usage:
+        await usage.store.commit(Recorded(detectors={(1, 0): b"state"}))
+        assert await usage.store.detectors(1) == {0: b"state"}

@@ -198,6 +198,8 @@ class Recorded:
     revived: int = 0
     """Readings that were counted as dead letters before and are counted otherwise by this turn."""
     episodes: list[Episode] = field(default_factory=list)
+    detectors: dict[tuple[int, int], bytes | None] = field(default_factory=dict)
+    """States of detectors by (user, device), 0 standing for the home itself; None: it begins anew."""
     forgotten_users: set[int] = field(default_factory=set)
     outgoing: list[Outgoing] = field(default_factory=list)
     to_judge: list[Span] = field(default_factory=list)
@@ -279,6 +281,9 @@ class ReadingStore(ReadingQueries, Protocol):
 
     async def episodes(self, *, user_id: int, from_ms: int, to_ms: int) -> Sequence[Episode]:
         """Return the episodes of a user that overlap `[from_ms, to_ms)`."""
+
+    async def detectors(self, user_id: int) -> dict[int, bytes]:
+        """Return the states of a home's detectors, by device."""
 
     async def last_reading_ms(self, device_id: int) -> int | None:
         """Return the time of a device's newest reading."""

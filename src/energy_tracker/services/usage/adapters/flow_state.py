@@ -64,6 +64,8 @@ class HomesState:
     episodes: dict[str, tuple[int, Episode]] = field(default_factory=dict)
     to_judge: dict[int, tuple[int, Span]] = field(default_factory=dict)
     parked: dict[tuple[int, int], Parked] = field(default_factory=dict)
+    detectors: dict[int, dict[int, tuple[int, bytes]]] = field(default_factory=dict)
+    """By user and device: the partition, and the state."""
     _devices: dict[int, DeviceEntry] = field(default_factory=dict)
     _unread: dict[int, bytes] = field(default_factory=dict)
     _quarters: dict[Stream, dict[int, Sums]] = field(default_factory=dict)
@@ -103,8 +105,21 @@ class HomesState:
                     self.to_judge[int(name)] = (partition, _span.decode(value))
             case "parked":
                 self._put_parked(partition, int(name), value)
+            case "detector":
+                self._put_detector(partition, name, value)
             case _:
                 pass  # of a newer release; it keeps it
+
+    def _put_detector(self, partition: int, name: str, value: bytes | None) -> None:
+        user_id, _, device_id = name.partition(":")
+        of_home = self.detectors.setdefault(int(user_id), {})
+        of_home.pop(int(device_id), None)
+        if value is not None:
+            of_home[int(device_id)] = (partition, value)
+
+    def detectors_of(self, user_id: int) -> dict[int, bytes]:
+        """Return the states of a home's detectors, by device."""
+        return {device_id: state for device_id, (_, state) in self.detectors.get(user_id, {}).items()}
 
     def _put_parked(self, partition: int, number: int, value: bytes | None) -> None:
         self.parked.pop((partition, number), None)

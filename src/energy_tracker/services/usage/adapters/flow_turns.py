@@ -56,6 +56,7 @@ class FlowTurn:
         """Return the transaction that makes the turn count."""
         self._enter_devices()
         self._enter_episodes()
+        self._enter_detectors()
         self._enter_spans()
         self._enter_parked()
         self._count()
@@ -124,6 +125,17 @@ class FlowTurn:
                 (partition, f"episode:{episode.id}", None)
                 for partition, episode in self._state.episodes.values()
                 if episode.device_id in recorded.erased or episode.user_id in recorded.forgotten_users
+            ]
+
+    def _enter_detectors(self) -> None:
+        recorded = self._recorded
+        for (user_id, device_id), state in recorded.detectors.items():
+            self._entries.append((self._partition_of_home(user_id), f"detector:{user_id}:{device_id}", state))
+        for user_id, of_home in self._state.detectors.items():
+            self._entries += [
+                (partition, f"detector:{user_id}:{device_id}", None)
+                for device_id, (partition, _) in of_home.items()
+                if user_id in recorded.forgotten_users or device_id in recorded.erased
             ]
 
     def _enter_spans(self) -> None:

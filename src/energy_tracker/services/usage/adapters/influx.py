@@ -266,6 +266,10 @@ class InfluxReadingStore:
             and (episode.ended_ms is None or episode.ended_ms > from_ms)
         )
 
+    async def detectors(self, user_id: int) -> dict[int, bytes]:
+        """Return the states of a home's detectors, by device."""
+        return self._state.detectors_of(user_id)
+
     async def last_reading_ms(self, device_id: int) -> int | None:
         """Return the time of a device's newest reading."""
         entry = self._state.device(device_id)

@@ -178,6 +178,10 @@ class SqliteReadingStore:
             )
         )
 
+    async def detectors(self, user_id: int) -> dict[int, bytes]:
+        """Return the states of a home's detectors, by device."""
+        return dict(await self._rows("SELECT device_id, state FROM detector WHERE user_id = ?", (user_id,)))
+
     async def last_reading_ms(self, device_id: int) -> int | None:
         """Return the time of a device's newest reading."""
         rows = await self._rows("SELECT max(time_ms) FROM reading WHERE device_id = ?", (device_id,))

@@ -4,7 +4,7 @@ import apsw
 
 from energy_tracker.storage.releases import SchemaIsNewer
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TABLES = """
 CREATE TABLE reading (
@@ -98,12 +98,23 @@ CREATE TABLE tally (
 INSERT INTO tally VALUES (1, 0, 0, 0, 0);
 """
 
+_SINCE_VERSION_1 = """
+CREATE TABLE detector (
+    user_id   INTEGER NOT NULL,
+    device_id INTEGER NOT NULL,
+    state     BLOB    NOT NULL,
+    PRIMARY KEY (user_id, device_id)
+) WITHOUT ROWID;
+"""
+
 
 def prepare(connection: apsw.Connection) -> None:
-    """Make the tables in a new file, inside the caller's transaction. Raises `SchemaIsNewer`."""
+    """Make the tables that are missing, inside the caller's transaction. Raises `SchemaIsNewer`."""
     version = connection.pragma("user_version")
-    if version == 0:
-        connection.execute(_TABLES)
+    if version < SCHEMA_VERSION:
+        if version == 0:
+            connection.execute(_TABLES)
+        connection.execute(_SINCE_VERSION_1)
         connection.pragma("user_version", SCHEMA_VERSION)
     elif version > SCHEMA_VERSION:
         message = (

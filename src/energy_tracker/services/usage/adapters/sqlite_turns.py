@@ -36,13 +36,14 @@ def _clear(connection: apsw.Connection, recorded: Recorded) -> None:
         for table in _DERIVED:
             connection.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))
     for device_id in recorded.erased:
-        for table in ("reading", "episode"):
+        for table in ("reading", "episode", "detector"):
             connection.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))
     for span in recorded.erased_spans:
         connection.execute("DELETE FROM reading WHERE device_id = ? AND time_ms >= ? AND time_ms < ?", span)
     for user_id in recorded.forgotten_users:
         connection.execute("DELETE FROM episode WHERE user_id = ?", (user_id,))
         connection.execute("DELETE FROM to_judge WHERE user_id = ?", (user_id,))
+        connection.execute("DELETE FROM detector WHERE user_id = ?", (user_id,))
 
 
 def _write_readings(connection: apsw.Connection, recorded: Recorded) -> None:
@@ -106,6 +107,11 @@ def _write_episodes(connection: apsw.Connection, recorded: Recorded) -> None:
             " ON CONFLICT DO UPDATE SET ended_ms = excluded.ended_ms, body = excluded.body",
             (episode.id, episode.user_id, episode.device_id, episode.opened_ms, episode.ended_ms, as_text(episode)),
         )
+    for (user_id, device_id), state in recorded.detectors.items():
+        if state is None:
+            connection.execute("DELETE FROM detector WHERE (user_id, device_id) = (?, ?)", (user_id, device_id))
+        else:
+            connection.execute("INSERT OR REPLACE INTO detector VALUES (?, ?, ?)", (user_id, device_id, state))
     for span in recorded.judged:
         connection.execute("DELETE FROM to_judge WHERE (user_id, from_ms, to_ms) = (?, ?, ?)", span)
     for span in recorded.to_judge:
