@@ -1,0 +1,144 @@
+"""What the detector knows of one device or home: at most 16 KiB, whatever happened."""
+
+from typing import Final
+
+import msgspec
+
+from energy_tracker.services.usage.model.detection.findings import Candidate, Kind, Measure
+
+WINDOWS: Final = (2, 4, 8, 16, 32, 64, 96)
+"""Lengths in quarter-hours of the stretches whose mean power is compared."""
+
+KEPT_QUARTERS: Final = 112
+"""A day of a clock change has 100 quarter-hours, and a stretch may begin before midnight."""
+
+KEPT_DAYS: Final = 42
+"""Six weeks: every weekday six times, and a season that turns moves along."""
+
+KEPT_TAUGHT: Final = 32
+
+NO_WINDOW: Final = -1
+
+
+class Day(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The figures of one local day; powers in mW, -1 where not measured; times in quarter-hours."""
+
+    date: int
+    covered: int
+    hours: tuple[int, ...]
+    """The mean power of each hour that the local clock showed."""
+    floor: int
+    night: int
+    night_floor: int
+    peak: int
+    level: int
+    highest: int
+    energy: int
+    on_quarters: int
+    starts: int
+    longest_run: int
+    """The longest time on that reached into the day, with its part before midnight."""
+    longest_rest: int
+    longest_gap: int
+    flats: tuple[int, int]
+    """The longest times of equal readings, while off and while on."""
+    most: tuple[int, ...]
+    """The highest mean power of each of `WINDOWS` that ended in the day."""
+    least: tuple[int, ...]
+    shift: tuple[int, ...] = ()
+    """How much better a moved profile fitted, in percent, for each length of `schedule.SPANS`."""
+
+
+class Reference(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is usual, made from the days whenever one ends."""
+
+    days: int = 0
+    on_mw: int = 0
+    """Above it the device is on."""
+    idle_mw: int = 0
+    """Below it the device does nothing."""
+    floor: int = 0
+    level: int = 0
+    """The usual power when on."""
+    most: tuple[int, ...] = ()
+    most_usual: tuple[int, ...] = ()
+    least: tuple[int, ...] = ()
+    least_usual: tuple[int, ...] = ()
+    highest: int = 0
+    highest_usual: int = 0
+    run: int = 0
+    rest: int = 0
+    gap: int = 0
+    flats: tuple[int, int] = (0, 0)
+
+
+class Runs(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What goes on now: quarter-hours on, idle, without a reading, with equal readings, and their power."""
+
+    on: int = 0
+    rest: int = 0
+    gap: int = 0
+    flat: int = 0
+    flat_mw: int = -1
+
+
+class Today(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The local day so far."""
+
+    date: int
+    start_ms: int
+    hours: tuple[int, ...] = ()
+    """The hour of the local clock for each quarter-hour."""
+    highests: tuple[int, ...] = ()
+    most: tuple[int, ...] = (NO_WINDOW,) * len(WINDOWS)
+    least: tuple[int, ...] = (NO_WINDOW,) * len(WINDOWS)
+    starts: int = 0
+    longest_run: int = 0
+    longest_rest: int = 0
+    longest_gap: int = 0
+    flats: tuple[int, int] = (0, 0)
+
+
+class Open(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A finding that has not ended, or ended lately; its cause was last seen at `seen_ms`."""
+
+    number: int
+    candidate: Candidate
+    seen_ms: int
+    ended: bool = False
+
+
+class Taught(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a person called normal: a kind, as far as the measure stays between the two values."""
+
+    kind: Kind
+    measure: Measure
+    low: int
+    high: int
+
+
+class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Everything that is known of one device or home; a new one has seen nothing."""
+
+    last_start_ms: int = -1
+    means: tuple[int, ...] = ()
+    """The mean powers of the last `KEPT_QUARTERS` quarter-hours."""
+    holes: int = 0
+    """How many of them are not known."""
+    runs: Runs = Runs()
+    today: Today = Today(-1, 0)
+    reference: Reference = Reference()
+    history: tuple[Day, ...] = ()
+    findings: int = 0
+    open: tuple[Open, ...] = ()
+    taught: tuple[Taught, ...] = ()
+
+
+def encode(state: State) -> bytes:
+    """Return a state as bytes, at most 16 KiB."""
+    return msgspec.msgpack.encode(state)
+
+
+def decode(content: bytes) -> State:
+    """Return the state that was encoded. Raises `msgspec.DecodeError` where it is none."""
+    return msgspec.msgpack.decode(content, type=State)
