@@ -16,12 +16,14 @@ LEAST_FALL_MJ = 36_000_000
 LEAST_STEP_MW = 2_000
 """A mean power that is higher by less than this is not worth a word."""
 
+LEAST_DAYS = 3
+LEAST_LOW_QUARTERS = 8
 LEAST_SPIKE_MW = 5_000
 
 
 def candidates(state: State, quarter: QuarterHour) -> list[Candidate]:
     """Return what the newest quarter-hour, which the state holds already, gives cause to say."""
-    found = []
+    found: list[Candidate] = []
     end_ms = state.last_start_ms + MS_PER_QUARTER_HOUR
     if quarter.fell_mj >= LEAST_FALL_MJ:
         found.append(_fall(quarter, end_ms))
@@ -32,19 +34,31 @@ def candidates(state: State, quarter: QuarterHour) -> list[Candidate]:
         if runs.gap >= LEAST_GAP and runs.gap > reference.gap:
             found.append(_silence(runs, reference, end_ms))
         return found
+    _add_measured(found, state, quarter, end_ms)
+    _add_behaviour(found, state, end_ms)
+    return found
+
+
+def _add_measured(found: list[Candidate], state: State, quarter: QuarterHour, end_ms: int) -> None:
+    """Add what single readings say: one too high, or all the same."""
+    reference, runs = state.reference, state.runs
     if (quarter.highest_mw or 0) > reference.highest + LEAST_SPIKE_MW:
         found.append(_spike(quarter, reference, end_ms))
     if runs.flat >= LEAST_FLAT:
         _add_flat(found, runs, reference, end_ms)
-    if runs.rest > reference.rest:
+
+
+def _add_behaviour(found: list[Candidate], state: State, end_ms: int) -> None:
+    """Add what stretches of mean powers say: at rest, at nothing, or on for too long."""
+    reference, runs = state.reference, state.runs
+    if runs.rest > reference.rest and not state.is_home:
         found.append(_rest(runs, reference, end_ms))
-    _add_windows(found, state, end_ms)
-    if runs.on > reference.run:
-        found.append(_run(state, end_ms))
-    return [candidate for candidate in found if candidate.score > 0]
-
-
-LEAST_DAYS = 3
+    if state.means[-1] * 2 <= reference.floor and (low := _low(state, end_ms)) is not None:
+        found.append(low)
+    if reference.floor < reference.on_mw and runs.on > reference.run * 4 // 5:
+        _add_windows(found, state, end_ms)
+        if runs.on > reference.run:
+            found.append(_run(state, end_ms))
 
 
 def _since(end_ms: int, quarters: int) -> int:
@@ -116,41 +130,51 @@ def _run(state: State, end_ms: int) -> Candidate:
 
 
 def _add_windows(found: list[Candidate], state: State, end_ms: int) -> None:
-    """Compare the mean power of stretches with the highest and lowest that there were."""
+    """Compare the mean power of stretches, during which it was on all the time, with the highest that there were."""
     reference, means, runs = state.reference, state.means, state.runs
-    best: Candidate | None = None
-    switches = reference.on_mw > reference.floor
+    best, best_score = -1, 0
     for index, length in enumerate(WINDOWS):
-        mean = window_mean(means, length, state.holes)
-        if mean == NOTHING:
-            continue
-        most = reference.most[index]
-        if switches and runs.on >= length and runs.on > reference.run * 4 // 5 and mean > most + LEAST_STEP_MW:
-            usual = reference.most_usual[index]
-            scale = max(most - usual, most * 15 // 100, LEAST_STEP_MW)
+        if runs.on < length:
+            break
+        mean, most = window_mean(means, length), reference.most[index]
+        if mean > most + LEAST_STEP_MW:
+            scale = max(most - reference.most_usual[index], most * 15 // 100, LEAST_STEP_MW)
             score = (mean - most) * 100 // scale
-            if best is None or score > best.score:
-                best = _high(state, index, mean, score, end_ms)
-    if best is not None:
-        found.append(best)
+            if score > best_score:
+                best, best_score = index, score
+    if best >= 0:
+        found.append(_high(state, best, best_score, end_ms))
 
 
-def _high(state: State, index: int, mean: int, score: int, end_ms: int) -> Candidate:
+def _high(state: State, index: int, score: int, end_ms: int) -> Candidate:
     reference, length = state.reference, WINDOWS[index]
-    kind = Kind.STUCK_ON
-    usual = reference.most_usual[index]
+    mean, usual = window_mean(state.means, length), reference.most_usual[index]
     compared = Comparison(
         Measure.WINDOW_POWER, _since(end_ms, length), end_ms, mean, usual, reference.least[index], reference.most[index]
     )
-    return Candidate(kind, score, compared.from_ms, mean - usual, compared)
+    return Candidate(Kind.STUCK_ON, score, compared.from_ms, mean - usual, compared)
 
 
-def window_mean(means: tuple[int, ...], length: int, holes: int) -> int:
+def _low(state: State, end_ms: int) -> Candidate | None:
+    """Compare what is drawn with the least that ever was: half of that is no rest but a loss."""
+    reference = state.reference
+    for index, length in enumerate(WINDOWS):
+        least = reference.least[index]
+        if length < LEAST_LOW_QUARTERS or least < LEAST_STEP_MW:
+            continue
+        mean = window_mean(state.means, length)
+        if mean != NOTHING and mean * 2 <= least:
+            usual = reference.least_usual[index]
+            compared = Comparison(
+                Measure.WINDOW_POWER, _since(end_ms, length), end_ms, mean, usual, least, reference.most[index]
+            )
+            return Candidate(Kind.DEAD, (least - mean) * 200 // least, compared.from_ms, mean - usual, compared)
+    return None
+
+
+def window_mean(means: tuple[int, ...], length: int) -> int:
     """Return the mean power of the last quarter-hours, `NOTHING` where a quarter of them is not known."""
-    if len(means) < length:
-        return NOTHING
     stretch = means[-length:]
-    if not holes:
-        return sum(stretch) // length
-    known = [mean for mean in stretch if mean != NOTHING]
-    return sum(known) // len(known) if len(known) * 4 >= length * 3 else NOTHING
+    unknown = stretch.count(NOTHING)
+    known = len(stretch) - unknown
+    return (sum(stretch) - unknown * NOTHING) // known if known * 4 >= length * 3 else NOTHING

@@ -7,7 +7,8 @@ import msgspec
 
 from energy_tracker.kit.instants import MS_PER_HOUR, MS_PER_QUARTER_HOUR
 from energy_tracker.services.usage.model.detection.findings import Candidate, Finding, Kind, Measure
-from energy_tracker.services.usage.model.detection.state import Open, State, Taught
+from energy_tracker.services.usage.model.detection.normal import is_normal
+from energy_tracker.services.usage.model.detection.state import Open, State
 
 FULL_AFTER_DAYS: Final = 14
 LIMIT: Final = 100
@@ -55,7 +56,7 @@ def _strongest(state: State, candidates: Iterable[Candidate]) -> dict[Kind | Non
     strongest: dict[Kind | None, Candidate] = {}
     days = state.reference.days
     for candidate in candidates:
-        if is_taught(state.taught, candidate):
+        if is_normal(state.taught, candidate):
             continue
         score = candidate.score
         if days < FULL_AFTER_DAYS and candidate.kind is not Kind.REGISTER_BACK:
@@ -64,15 +65,6 @@ def _strongest(state: State, candidates: Iterable[Candidate]) -> dict[Kind | Non
         if before is None or score > before.score:
             strongest[_cause(candidate.kind)] = msgspec.structs.replace(candidate, score=score)
     return strongest
-
-
-def is_taught(taught: Iterable[Taught], candidate: Candidate) -> bool:
-    """Return whether a person called what was seen normal."""
-    compared = candidate.comparison
-    return any(
-        one.kind is candidate.kind and one.measure is compared.measure and one.low <= compared.seen <= one.high
-        for one in taught
-    )
 
 
 def _go_on(one: Open, candidate: Candidate | None, decided_ms: int) -> tuple[Open | None, Finding | None]:

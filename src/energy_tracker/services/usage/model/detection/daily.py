@@ -4,14 +4,15 @@ Of the last `k` days each has to be above what the days before had: where days c
 once in (n + k choose k) cases, whatever their distribution is. So a long stretch needs less of a margin.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.services.usage.model.detection.findings import Candidate, Comparison, Kind, Measure
+from energy_tracker.services.usage.model.detection.medians import median
 from energy_tracker.services.usage.model.detection.naming import Rise, name_of
 from energy_tracker.services.usage.model.detection.quarter_hours import NOTHING
-from energy_tracker.services.usage.model.detection.reference import median
 from energy_tracker.services.usage.model.detection.schedule import schedule_candidates
 from energy_tracker.services.usage.model.detection.state import Day, State
 
@@ -33,40 +34,24 @@ class Feature(NamedTuple):
     """A figure of a day that may rise; by less than the larger of both limits it is not worth a word."""
 
     measure: Measure
+    of: Callable[[Day], int]
     least: int
     percent: int
     needed: Mapping[int, int]
 
 
 FEATURES: Final = (
-    Feature(Measure.FLOOR, 1_000, 10, STEADY),
-    Feature(Measure.NIGHT_FLOOR, 1_500, 15, LEVELS),
-    Feature(Measure.NIGHT, 2_000, 15, USE),
-    Feature(Measure.PEAK, 2_000, 10, LEVELS),
-    Feature(Measure.HIGHEST, 2_000, 10, LONG_LEVELS),
-    Feature(Measure.LEVEL, 2_000, 10, LONG_LEVELS),
-    Feature(Measure.ENERGY, 2_000, 10, USE),
-    Feature(Measure.STARTS, 4, 30, USE),
-    Feature(Measure.DUTY, 8, 30, USE),
+    Feature(Measure.FLOOR, attrgetter("floor"), 1_000, 10, STEADY),
+    Feature(Measure.NIGHT_FLOOR, attrgetter("night_floor"), 1_500, 15, LEVELS),
+    Feature(Measure.NIGHT, attrgetter("night"), 2_000, 15, USE),
+    Feature(Measure.PEAK, attrgetter("peak"), 2_000, 10, LEVELS),
+    Feature(Measure.HIGHEST, attrgetter("highest"), 2_000, 10, LONG_LEVELS),
+    Feature(Measure.LEVEL, attrgetter("level"), 2_000, 10, LONG_LEVELS),
+    Feature(Measure.ENERGY, attrgetter("energy"), 2_000, 10, USE),
+    Feature(Measure.STARTS, attrgetter("starts"), 4, 30, USE),
+    Feature(Measure.DUTY, attrgetter("on_quarters"), 8, 30, USE),
+    Feature(Measure.LIFT, attrgetter("lift"), 80, 0, LONG_LEVELS),
 )
-
-
-def value_of(day: Day, measure: Measure) -> int:
-    """Return a figure of a day, -1 where it is not known."""
-    if day.floor == NOTHING:
-        return NOTHING
-    values = {
-        Measure.FLOOR: day.floor,
-        Measure.NIGHT_FLOOR: day.night_floor,
-        Measure.NIGHT: day.night,
-        Measure.PEAK: day.peak,
-        Measure.HIGHEST: day.highest,
-        Measure.LEVEL: day.level,
-        Measure.ENERGY: day.energy,
-        Measure.STARTS: day.starts,
-        Measure.DUTY: day.on_quarters,
-    }
-    return values[measure]
 
 
 def candidates(state: State, end_ms: int) -> list[Candidate]:
@@ -74,14 +59,14 @@ def candidates(state: State, end_ms: int) -> list[Candidate]:
     history = state.history
     if not history or history[-1].floor == NOTHING:
         return []
+    measured = [day for day in history if day.floor != NOTHING]
     series = {
-        feature.measure: [value for day in history if (value := value_of(day, feature.measure)) != NOTHING]
-        for feature in FEATURES
+        feature.measure: [value for value in map(feature.of, measured) if value != NOTHING] for feature in FEATURES
     }
     rises = [
         Rise(feature.measure, score, days)
         for feature in FEATURES
-        if value_of(history[-1], feature.measure) != NOTHING
+        if feature.of(history[-1]) != NOTHING
         for days, needed in feature.needed.items()
         if (score := rise(series[feature.measure], days, feature) * 100 // needed) > 0
     ]

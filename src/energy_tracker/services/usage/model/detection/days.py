@@ -2,8 +2,10 @@
 
 from itertools import pairwise
 
+from energy_tracker.services.usage.model.detection.lift import lift
+from energy_tracker.services.usage.model.detection.medians import median
 from energy_tracker.services.usage.model.detection.quarter_hours import NOTHING
-from energy_tracker.services.usage.model.detection.reference import median
+from energy_tracker.services.usage.model.detection.schedule import UNKNOWN, used_hours
 from energy_tracker.services.usage.model.detection.state import NO_WINDOW, Day, Reference, Runs, State
 
 HOURS = 24
@@ -22,6 +24,8 @@ def end_day(state: State) -> Day:
     on = [mean for mean in known if mean > reference.on_mw] if reference.days else []
     hours = _hours(means, today.hours)
     return Day(
+        used=used_hours(hours, reference.use_mw) if reference.days else UNKNOWN,
+        lift=lift(hours, state.history),
         date=today.date,
         covered=len(known),
         hours=hours,

@@ -12,7 +12,7 @@ from energy_tracker.services.usage.model.detection.days import end_day, flat_cla
 from energy_tracker.services.usage.model.detection.findings import Candidate, Finding
 from energy_tracker.services.usage.model.detection.quarter_hours import NOTHING, QuarterHour
 from energy_tracker.services.usage.model.detection.reference import make_reference
-from energy_tracker.services.usage.model.detection.schedule import moved_fits_better
+from energy_tracker.services.usage.model.detection.schedule import evidence
 from energy_tracker.services.usage.model.detection.state import (
     KEPT_DAYS,
     KEPT_QUARTERS,
@@ -74,8 +74,8 @@ def _next_day(state: State, date: int, start_ms: int, limit: int) -> tuple[State
     findings: tuple[Finding, ...] = ()
     if state.today.hours:
         history = (*state.history, end_day(state))[-KEPT_DAYS:]
-        fits = moved_fits_better(history)
-        history = (*history[:-1], msgspec.structs.replace(history[-1], shift=fits))
+        moved = evidence(history)
+        history = (*history[:-1], msgspec.structs.replace(history[-1], shift=moved))
         state = msgspec.structs.replace(state, history=history)
         given = daily.candidates(state, start_ms)
         state, findings = judge(state, given, start_ms, limit)
@@ -91,9 +91,8 @@ def _take(state: State, quarter: QuarterHour, hour: int) -> State:
     if quarter.fell_mj or _is_spike(state, highest):
         mean = NOTHING
     means = (*state.means[1 - KEPT_QUARTERS :], mean)
-    holes = 0 if mean != NOTHING and not state.holes else means.count(NOTHING)
     after = _next_runs(runs, quarter, mean, state)
-    most, least = _windows(means, today, holes)
+    most, least = _windows(means, today)
     flats, run, rest, gap = today.flats, today.longest_run, today.longest_rest, today.longest_gap
     if after.flat <= runs.flat and runs.flat > 1:
         flats = with_flat(flats, flat_class(runs.flat_mw, reference), runs.flat)
@@ -120,7 +119,6 @@ def _take(state: State, quarter: QuarterHour, hour: int) -> State:
     return State(
         quarter.start_ms,
         means,
-        holes,
         after,
         today,
         reference,
@@ -128,6 +126,7 @@ def _take(state: State, quarter: QuarterHour, hour: int) -> State:
         state.findings,
         state.open,
         state.taught,
+        state.is_home,
     )
 
 
@@ -155,14 +154,14 @@ def _next_runs(runs: Runs, quarter: QuarterHour, mean: int, state: State) -> Run
     return Runs(on, rest, 0, flat, flat_mw)
 
 
-def _windows(means: tuple[int, ...], today: Today, holes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _windows(means: tuple[int, ...], today: Today) -> tuple[tuple[int, ...], tuple[int, ...]]:
     most, least = [], []
     for length, high, low in zip(WINDOWS, today.most, today.least, strict=True):
-        mean = acute.window_mean(means, length, holes)
+        mean = acute.window_mean(means, length)
         if mean == NOTHING:
             most.append(high)
             least.append(low)
         else:
-            most.append(max(mean, high))
+            most.append(mean if mean > high else high)  # noqa: FURB136 - the cheaper form of max
             least.append(mean if low == NO_WINDOW or mean < low else low)
     return tuple(most), tuple(least)

@@ -57,8 +57,10 @@ class Measure(StrEnum):
     """How often it was switched on in a day."""
     DUTY = "duty"
     """How many quarter-hours of a day it was on."""
+    LIFT = "lift"
+    """How far the hours of a day lie above the weeks before, in hundredths of their usual spread."""
     SHAPE = "shape"
-    """The mean power of each hour of the day."""
+    """The evidence that the hours of use were moved, in tenths of a bit; the chart is of mean powers in mW."""
 
 
 class Comparison(msgspec.Struct, frozen=True, gc=False):

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from energy_tracker.services.usage.model.detection.findings import Candidate, Kind, Measure
-from energy_tracker.services.usage.model.detection.reference import median
+from energy_tracker.services.usage.model.detection.medians import median
 from energy_tracker.services.usage.model.detection.schedule import lost_percent
 from energy_tracker.services.usage.model.detection.state import State
 
 CLEAR: Final = 60
 """A rise with this score counts as evidence of its own beside a stronger one."""
 
-FITS_MOVED_PERCENT: Final = 25
+FITS_MOVED: Final = 60
+"""So many tenths of a bit are enough to explain what is clear otherwise."""
 LOST_PERCENT: Final = 40
 """What is only moved is missing where it used to be."""
 
@@ -79,5 +80,5 @@ def _is_moved(state: State, change: Mapping[Measure, int], shifted: Sequence[Can
     """Return whether the same use at other hours explains it: the profile fits moved, and no more energy is used."""
     fit = max(state.history[-1].shift, default=0)
     usual = median([day.energy for day in state.history])
-    fits = bool(shifted) or fit >= FITS_MOVED_PERCENT
+    fits = bool(shifted) or fit >= FITS_MOVED
     return fits and change[Measure.ENERGY] * 4 <= usual and lost_percent(state.history, days) >= LOST_PERCENT

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from energy_tracker.services.usage.model.detection.medians import median
+from energy_tracker.services.usage.model.detection.schedule import use_limit
 from energy_tracker.services.usage.model.detection.state import NO_WINDOW, WINDOWS, Day, Reference
 
 ON_SHARE_PERCENT = 35
@@ -11,12 +13,6 @@ ALWAYS_ON_PERCENT = 60
 """A device whose floor is above this share of its peak is never off."""
 
 LEAST_ON_MW = 1_000
-
-
-def median(values: Sequence[int]) -> int:
-    """Return the middle value, the lower one of two; 0 of none."""
-    ordered = sorted(values)
-    return ordered[(len(ordered) - 1) // 2] if ordered else 0
 
 
 def make_reference(history: Sequence[Day]) -> Reference:
@@ -35,6 +31,7 @@ def make_reference(history: Sequence[Day]) -> Reference:
     return Reference(
         days=len(days),
         on_mw=on_mw,
+        use_mw=use_limit(days, floor, peak),
         idle_mw=min(on_mw, floor + LEAST_ON_MW),
         floor=floor,
         level=median(levels),

@@ -6,7 +6,7 @@ import msgspec
 
 from energy_tracker.services.usage.model.detection.findings import Candidate, Kind, Measure
 
-WINDOWS: Final = (2, 4, 8, 16, 32, 64, 96)
+WINDOWS: Final = (2, 4, 8, 24, 96)
 """Lengths in quarter-hours of the stretches whose mean power is compared."""
 
 KEPT_QUARTERS: Final = 112
@@ -45,8 +45,12 @@ class Day(msgspec.Struct, frozen=True, array_like=True, gc=False):
     most: tuple[int, ...]
     """The highest mean power of each of `WINDOWS` that ended in the day."""
     least: tuple[int, ...]
+    used: int = -1
+    """The hours that it was used in, as bits."""
+    lift: int = -1
+    """How far the hours lay above the weeks before, in hundredths of their spread."""
     shift: tuple[int, ...] = ()
-    """How much better a moved profile fitted, in percent, for each length of `schedule.SPANS`."""
+    """The evidence that the hours of use were moved, for each of `schedule.SPANS`, in tenths of a bit."""
 
 
 class Reference(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -55,6 +59,8 @@ class Reference(msgspec.Struct, frozen=True, array_like=True, gc=False):
     days: int = 0
     on_mw: int = 0
     """Above it the device is on."""
+    use_mw: int = 0
+    """An hour above it is one of use."""
     idle_mw: int = 0
     """Below it the device does nothing."""
     floor: int = 0
@@ -109,12 +115,12 @@ class Open(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Taught(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a person called normal: a kind, as far as the measure stays between the two values."""
+    """What a person called normal: a kind, as long as the measure, or the power beyond the usual, stays below."""
 
     kind: Kind
     measure: Measure
-    low: int
-    high: int
+    seen: int
+    extra_mw: int
 
 
 class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -123,8 +129,6 @@ class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
     last_start_ms: int = -1
     means: tuple[int, ...] = ()
     """The mean powers of the last `KEPT_QUARTERS` quarter-hours."""
-    holes: int = 0
-    """How many of them are not known."""
     runs: Runs = Runs()
     today: Today = Today(-1, 0)
     reference: Reference = Reference()
@@ -132,6 +136,8 @@ class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
     findings: int = 0
     open: tuple[Open, ...] = ()
     taught: tuple[Taught, ...] = ()
+    is_home: bool = False
+    """A home rests while its people are away: that is no defect."""
 
 
 def encode(state: State) -> bytes:
