@@ -17,11 +17,14 @@ LEAST_STEP_MW = 2_000
 """A mean power that is higher by less than this is not worth a word."""
 
 LEAST_DAYS = 3
+LEAST_REST_OF_USE = 16
+"""What usually rests for four hours waits for people; what does not has a rhythm of its own."""
+
 LEAST_LOW_QUARTERS = 8
 LEAST_SPIKE_MW = 5_000
 
 
-def candidates(state: State, quarter: QuarterHour) -> list[Candidate]:
+def candidates(state: State, quarter: QuarterHour, *, away: bool = False) -> list[Candidate]:
     """Return what the newest quarter-hour, which the state holds already, gives cause to say."""
     found: list[Candidate] = []
     end_ms = state.last_start_ms + MS_PER_QUARTER_HOUR
@@ -36,13 +39,15 @@ def candidates(state: State, quarter: QuarterHour) -> list[Candidate]:
         return found
     _add_measured(found, state, quarter, end_ms)
     _add_behaviour(found, state, end_ms)
+    if away and reference.rest_usual >= LEAST_REST_OF_USE:
+        found = [one for one in found if one.kind is not Kind.DEAD]
     return found
 
 
 def _add_measured(found: list[Candidate], state: State, quarter: QuarterHour, end_ms: int) -> None:
     """Add what single readings say: one too high, or all the same."""
     reference, runs = state.reference, state.runs
-    if (quarter.highest_mw or 0) > reference.highest + LEAST_SPIKE_MW:
+    if (quarter.highest_mw or 0) > reference.highest + LEAST_SPIKE_MW and reference.highest >= LEAST_SPIKE_MW:
         found.append(_spike(quarter, reference, end_ms))
     if runs.flat >= LEAST_FLAT:
         _add_flat(found, runs, reference, end_ms)
@@ -55,10 +60,9 @@ def _add_behaviour(found: list[Candidate], state: State, end_ms: int) -> None:
         found.append(_rest(runs, reference, end_ms))
     if state.means[-1] * 2 <= reference.floor and (low := _low(state, end_ms)) is not None:
         found.append(low)
-    if reference.floor < reference.on_mw and runs.on > reference.run * 4 // 5:
+    if reference.floor < reference.on_mw and runs.on > reference.run:
         _add_windows(found, state, end_ms)
-        if runs.on > reference.run:
-            found.append(_run(state, end_ms))
+        found.append(_run(state, end_ms))
 
 
 def _since(end_ms: int, quarters: int) -> int:
@@ -163,7 +167,7 @@ def _low(state: State, end_ms: int) -> Candidate | None:
         if length < LEAST_LOW_QUARTERS or least < LEAST_STEP_MW:
             continue
         mean = window_mean(state.means, length)
-        if mean != NOTHING and mean * 2 <= least:
+        if mean != NOTHING and mean * 2 <= (reference.floor if state.is_home else least):
             usual = reference.least_usual[index]
             compared = Comparison(
                 Measure.WINDOW_POWER, _since(end_ms, length), end_ms, mean, usual, least, reference.most[index]

@@ -14,6 +14,9 @@ FULL_AFTER_DAYS: Final = 14
 LIMIT: Final = 100
 """The score from which the detector speaks, where no alert budget asks for another."""
 
+MOST_SCORE: Final = 1_000
+"""No finding is more certain than this."""
+
 LINGERS_MS: Final = 26 * MS_PER_HOUR
 """What a day ago explains, since stretches of a day and the end of a day still see it."""
 
@@ -58,13 +61,20 @@ def _strongest(state: State, candidates: Iterable[Candidate]) -> dict[Kind | Non
     for candidate in candidates:
         if is_normal(state.taught, candidate):
             continue
-        score = candidate.score
-        if days < FULL_AFTER_DAYS and candidate.kind is not Kind.REGISTER_BACK:
-            score = score * days * days // FULL_AFTER_DAYS**2
+        score = min(_cautiously(candidate, days), MOST_SCORE)
         before = strongest.get(_cause(candidate.kind))
         if before is None or score > before.score:
             strongest[_cause(candidate.kind)] = msgspec.structs.replace(candidate, score=score)
     return strongest
+
+
+def _cautiously(candidate: Candidate, days: int) -> int:
+    """Return the score as far as the days that are known carry it: fully after two weeks."""
+    if days >= FULL_AFTER_DAYS or candidate.kind is Kind.REGISTER_BACK:
+        return candidate.score
+    if candidate.comparison.measure in _AT_ONCE or candidate.comparison.measure is Measure.WINDOW_POWER:
+        return candidate.score * days // FULL_AFTER_DAYS
+    return min(candidate.score, 2 * LIMIT) * days * days // FULL_AFTER_DAYS**2
 
 
 def _go_on(one: Open, candidate: Candidate | None, decided_ms: int) -> tuple[Open | None, Finding | None]:

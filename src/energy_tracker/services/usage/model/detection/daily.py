@@ -25,7 +25,7 @@ LONG_LEVELS: Final = {2: 100, 3: 40, 5: 20}
 USE: Final = {1: 400, 2: 120, 3: 50, 5: 20}
 """The same of how much it is used."""
 
-LEAST_PAST: Final = 3
+LEAST_PAST: Final = 7
 FORGIVING_DAYS: Final = 3
 """From this many days on, one odd day in fifteen of the past does not count."""
 

@@ -35,6 +35,7 @@ def end_day(state: State) -> Day:
         peak=max(known) if enough else NOTHING,
         level=median(on) if on else NOTHING,
         highest=max(today.highests, default=0),
+        lowest=today.lowest,
         energy=_mean(known),
         on_quarters=len(on),
         starts=today.starts,

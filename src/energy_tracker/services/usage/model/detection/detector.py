@@ -9,7 +9,7 @@ from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR, MS_PER_SECOND
 from energy_tracker.services.usage.model.detection import acute, daily
 from energy_tracker.services.usage.model.detection.causes import LIMIT, judge
 from energy_tracker.services.usage.model.detection.days import end_day, flat_class, with_flat
-from energy_tracker.services.usage.model.detection.findings import Candidate, Finding
+from energy_tracker.services.usage.model.detection.findings import Finding
 from energy_tracker.services.usage.model.detection.quarter_hours import NOTHING, QuarterHour
 from energy_tracker.services.usage.model.detection.reference import make_reference
 from energy_tracker.services.usage.model.detection.schedule import evidence
@@ -27,17 +27,23 @@ LONGEST_SILENCE: Final = 14 * 96
 """A device that comes back after two weeks is not followed through each quarter-hour of its absence."""
 
 
+LEAST_FIRST_MW: Final = 1_000
+"""A device that is plugged in and not used yet has no history."""
+
+
 class QuarterHourOutOfOrder(ValueError):
     """The quarter-hour does not begin after the one before it."""
 
 
 def observe(
-    state: State, quarter: QuarterHour, *, zone: tzinfo, limit: int = LIMIT
+    state: State, quarter: QuarterHour, *, zone: tzinfo, limit: int = LIMIT, away: bool = False
 ) -> tuple[State, tuple[Finding, ...]]:
     """Take the next closed quarter-hour of a device or home; return the next state and the findings that change.
 
-    Quarter-hours come in order of time, each once; those without readings may be left out, and are found out about
-    with the next one. `zone` is the home's, `limit` the score from which a finding opens.
+    Quarter-hours come in order of time, each once. Those without readings may be left out (of more than two weeks, all
+    but the last two): they are found out about with the next one. `zone` is the home's, `limit` the score from which
+    a finding opens; `away` says that nobody is at home (`homes.is_away`), so that what is not used is not taken for
+    dead.
     Raises `QuarterHourOutOfOrder`.
     """
     if quarter.start_ms <= state.last_start_ms:
@@ -48,22 +54,23 @@ def observe(
             state.last_start_ms + MS_PER_QUARTER_HOUR, quarter.start_ms - LONGEST_SILENCE * MS_PER_QUARTER_HOUR
         )
         while start_ms < quarter.start_ms:
-            state, found = _step(state, QuarterHour(start_ms, 0, 0, readings=0), zone, limit)
+            state, found = _step(state, QuarterHour(start_ms, 0, 0, readings=0), zone, limit, away)
             findings += found
             start_ms += MS_PER_QUARTER_HOUR
-    state, found = _step(state, quarter, zone, limit)
+    state, found = _step(state, quarter, zone, limit, away)
     return state, (*findings, *found)
 
 
-def _step(state: State, quarter: QuarterHour, zone: tzinfo, limit: int) -> tuple[State, tuple[Finding, ...]]:
+def _step(
+    state: State, quarter: QuarterHour, zone: tzinfo, limit: int, away: bool
+) -> tuple[State, tuple[Finding, ...]]:
     local = datetime.fromtimestamp(quarter.start_ms // MS_PER_SECOND, zone)
     date = local.toordinal()
     findings: tuple[Finding, ...] = ()
     if date != state.today.date:
         state, findings = _next_day(state, date, quarter.start_ms, limit)
-    given: list[Candidate] = []
     state = _take(state, quarter, local.hour)
-    given = acute.candidates(state, quarter)
+    given = acute.candidates(state, quarter, away=away)
     if given or state.open:
         state, found = judge(state, given, quarter.start_ms + MS_PER_QUARTER_HOUR, limit)
         findings += found
@@ -73,9 +80,11 @@ def _step(state: State, quarter: QuarterHour, zone: tzinfo, limit: int) -> tuple
 def _next_day(state: State, date: int, start_ms: int, limit: int) -> tuple[State, tuple[Finding, ...]]:
     findings: tuple[Finding, ...] = ()
     if state.today.hours:
-        history = (*state.history, end_day(state))[-KEPT_DAYS:]
-        moved = evidence(history)
-        history = (*history[:-1], msgspec.structs.replace(history[-1], shift=moved))
+        day = end_day(state)
+        if not day.covered or (not state.history and day.highest < LEAST_FIRST_MW):
+            return msgspec.structs.replace(state, today=Today(date, start_ms)), ()
+        history = (*state.history, day)[-KEPT_DAYS:]
+        history = (*history[:-1], msgspec.structs.replace(day, shift=evidence(history)))
         state = msgspec.structs.replace(state, history=history)
         given = daily.candidates(state, start_ms)
         state, findings = judge(state, given, start_ms, limit)
@@ -108,6 +117,7 @@ def _take(state: State, quarter: QuarterHour, hour: int) -> State:
         today.start_ms,
         (*today.hours, hour),
         (*today.highests, max(highest, 0)),
+        _lower(today.lowest, mean if quarter.lowest_mw is None else quarter.lowest_mw),
         most,
         least,
         today.starts + started,
@@ -130,9 +140,14 @@ def _take(state: State, quarter: QuarterHour, hour: int) -> State:
     )
 
 
+def _lower(lowest: int, seen: int) -> int:
+    return seen if lowest == NOTHING or 0 <= seen < lowest else lowest
+
+
 def _is_spike(state: State, highest: int) -> bool:
     reference = state.reference
-    return reference.days >= acute.LEAST_DAYS and highest > 2 * reference.highest + acute.LEAST_SPIKE_MW
+    known = reference.days >= acute.LEAST_DAYS and reference.highest >= acute.LEAST_SPIKE_MW
+    return known and highest > 2 * reference.highest + acute.LEAST_SPIKE_MW
 
 
 def _next_runs(runs: Runs, quarter: QuarterHour, mean: int, state: State) -> Runs:

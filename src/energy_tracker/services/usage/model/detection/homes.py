@@ -53,13 +53,15 @@ def explained_by(home: Finding, devices: Mapping[int, Collection[Finding]]) -> t
 def is_away(devices: Collection[State]) -> bool:
     """Return whether nobody seems to be at home: most of what people switch on and off has rested for a day.
 
-    Then a device that is not used is no dead device. Asked of the states after the same quarter-hour.
+    Then a device that is not used is no dead device: `observe` is told. Asked of the states of a home's devices after
+    the same quarter-hour, the one before that which is observed, so that a replay comes to the same.
     """
     switched = [
         state
         for state in devices
-        if state.reference.days and state.reference.rest < A_DAY and state.reference.on_mw > state.reference.floor
-        if state.reference.run
+        if state.reference.days
+        and 0 < state.reference.rest_usual < A_DAY
+        and state.reference.on_mw > state.reference.floor
     ]
-    resting = sum(state.runs.rest >= state.reference.rest for state in switched)
+    resting = sum(state.runs.rest >= A_DAY for state in switched)
     return len(switched) >= LEAST_AWAY and resting * 100 >= len(switched) * AWAY_PERCENT

@@ -18,7 +18,8 @@ LEAST_SPREAD_MW: Final = 1_000
 def lift(hours: Sequence[int], past: Sequence[Day]) -> int:
     """Return how far the hours lie above their medians, as a mean in hundredths of their spread.
 
-    Below the median it is 0, not known -1. The spread is the median absolute deviation, at least a twentieth of the median.
+    Below the median it is 0, not known -1. The spread is the median absolute deviation, at least a twentieth
+    of the median.
     """
     total = known = 0
     for hour, mean in enumerate(hours):

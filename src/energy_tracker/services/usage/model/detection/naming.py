@@ -40,6 +40,9 @@ def name_of(
     if runs.on > reference.run and reference.on_mw > reference.floor:
         return Kind.STUCK_ON
     if Measure.FLOOR in clear:
+        rests = min(day.lowest for day in state.history[-best.days :])
+        if rests < before[Measure.FLOOR] + change[Measure.FLOOR] // 4 and reference.on_mw > reference.floor:
+            return Kind.CYCLING
         return _of_floor(state, clear, change, before)
     if _is_moved(state, change, shifted, best.days):
         return Kind.SCHEDULE_SHIFTED

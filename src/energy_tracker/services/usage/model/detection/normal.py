@@ -1,4 +1,4 @@
-"""'This is normal': what a person says about a finding holds for good, for this device or home and this kind."""
+"""What a person calls normal is not told again, for good: of this device or home, and of this kind."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -12,6 +12,7 @@ ON_SHARE_PERCENT = 35
 ALWAYS_ON_PERCENT = 60
 """A device whose floor is above this share of its peak is never off."""
 
+ODD_DAYS = 14
 LEAST_ON_MW = 1_000
 
 
@@ -43,9 +44,15 @@ def make_reference(history: Sequence[Day]) -> Reference:
         highest_usual=median(highest),
         run=max(day.longest_run for day in days),
         rest=max(day.longest_rest for day in days),
-        gap=max(day.longest_gap for day in days),
-        flats=(max(day.flats[0] for day in days), max(day.flats[1] for day in days)),
+        rest_usual=median([day.longest_rest for day in days]),
+        gap=_longest([day.longest_gap for day in days]),
+        flats=(_longest([day.flats[0] for day in days]), _longest([day.flats[1] for day in days])),
     )
+
+
+def _longest(lengths: list[int]) -> int:
+    """Return the longest but one in a fortnight: an outage is told again, what happens each week is not."""
+    return sorted(lengths)[-1 - len(lengths) // ODD_DAYS]
 
 
 def _known(values: Iterable[int]) -> list[int]:

@@ -17,13 +17,17 @@ from energy_tracker.services.usage.model.detection.state import KEPT_DAYS, Day, 
 
 SPANS: Final = (1, 2, 3, 5)
 HOURS: Final = 24
+JITTER: Final = (-1, 0, 1)
 MOVES: Final = tuple(range(3, 22))
+LOOKED_AT: Final = 40
+"""The best of so many moves is likelier by four bits by chance."""
+
 LEAST_PAST: Final = 10
 LEAST_MARGIN: Final = 100
 """Ten bits, about a thousand to one, beyond what chance did in the weeks before."""
 
 UNKNOWN: Final = -1
-_TENTHS_OF_BITS: Final = (0, *(round(10 * log2(count)) for count in range(1, 2 * KEPT_DAYS + 3)))
+_TENTHS_OF_BITS: Final = (0, *(round(10 * log2(count)) for count in range(1, KEPT_DAYS + 5)))
 _BUSY_PERCENT: Final = 85
 _VARIES_PERCENT: Final = 15
 _LEAST_MW: Final = 500
@@ -64,16 +68,13 @@ def evidence(history: Sequence[Day]) -> tuple[int, ...]:
 def _evidence(past: Sequence[int], recent: Sequence[int]) -> int:
     if len(past) < LEAST_PAST:
         return 0
-    whole = _TENTHS_OF_BITS[2 * len(past) + 2]
-    used, unused = [], []
-    for hour in range(HOURS):
-        count = sum(day >> hour & 1 for day in past)
-        used.append(whole - _TENTHS_OF_BITS[2 * count + 1])
-        unused.append(whole - _TENTHS_OF_BITS[2 * (len(past) - count) + 1])
-    more = [one - two for one, two in zip(used, unused, strict=True)]
+    uses = [sum(day >> hour & 1 for day in past) for hour in range(HOURS)]
     counts = [sum(day >> hour & 1 for day in recent) for hour in range(HOURS)]
+    if sum(counts) * len(past) * 10 < sum(uses) * len(recent) * 7:
+        return 0  # used less, as on a holiday, is not used at other hours
+    more = [_TENTHS_OF_BITS[len(past) - count + 2] - _TENTHS_OF_BITS[count + 2] for count in uses]
     seen = [(hour, count) for hour, count in enumerate(counts) if count]
-    here = sum(count * more[hour] for hour, count in seen)
+    here = min(sum(count * more[(hour - move) % HOURS] for hour, count in seen) for move in JITTER)
     moved = min(sum(count * more[hour - move] for hour, count in seen) for move in MOVES)
     return here - moved
 
@@ -87,7 +88,7 @@ def schedule_candidates(history: Sequence[Day], reference: Reference, end_ms: in
         past, bits = [day.shift[index] for day in history[:-span] if day.shift], history[-1].shift[index]
         high, middle = max(past, default=0), median(past)
         margin = max((high - middle) // 2, LEAST_MARGIN)
-        score = (bits - max(high, 0)) * 100 // margin
+        score = (bits - max(high, LOOKED_AT)) * 100 // margin
         if score > 0:
             usual, seen = profiles(history, span)
             from_ms = end_ms - span * MS_PER_DAY

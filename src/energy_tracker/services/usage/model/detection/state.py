@@ -33,6 +33,7 @@ class Day(msgspec.Struct, frozen=True, array_like=True, gc=False):
     peak: int
     level: int
     highest: int
+    lowest: int
     energy: int
     on_quarters: int
     starts: int
@@ -74,6 +75,7 @@ class Reference(msgspec.Struct, frozen=True, array_like=True, gc=False):
     highest_usual: int = 0
     run: int = 0
     rest: int = 0
+    rest_usual: int = 0
     gap: int = 0
     flats: tuple[int, int] = (0, 0)
 
@@ -96,6 +98,7 @@ class Today(msgspec.Struct, frozen=True, array_like=True, gc=False):
     hours: tuple[int, ...] = ()
     """The hour of the local clock for each quarter-hour."""
     highests: tuple[int, ...] = ()
+    lowest: int = -1
     most: tuple[int, ...] = (NO_WINDOW,) * len(WINDOWS)
     least: tuple[int, ...] = (NO_WINDOW,) * len(WINDOWS)
     starts: int = 0
