@@ -1,0 +1,1 @@
+"""The labelled bench of the anomaly detector."""
