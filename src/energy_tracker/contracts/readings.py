@@ -44,14 +44,16 @@ class AlertMessage(msgspec.Struct, omit_defaults=True, kw_only=True, rename="cam
 
 
 EpisodeState = Literal["open", "ended"]
-Rule = Literal["high-usage", "silent-device"]
+Rule = Literal["high-usage", "silent-device", "unusual-use"]
 
 
 class EpisodeTransition(msgspec.Struct, omit_defaults=True, kw_only=True, rename="camel"):
     """One change of an episode on `energy-alert-episodes`, keyed by user; `version` counts up within an episode.
 
     A transition carries all that a mail needs, so that alert-service asks nobody. Instants are ISO-8601 in UTC.
-    `notify` is false for what is known too late to be news (readings that arrived more than an hour late).
+    `notify` is false for what is known too late to be news (readings that arrived more than an hour late), and for what
+    is `held` back because a home's notices of the month are used up. `kind` and `extra_kwh_a_month` say what is
+    unusual, where that is the rule.
     """
 
     schema_version: Annotated[int, msgspec.Meta(ge=1)] = 1
@@ -72,3 +74,6 @@ class EpisodeTransition(msgspec.Struct, omit_defaults=True, kw_only=True, rename
     ended_at: str | None = None
     threshold_kwh: float | None = None
     energy_consumed_kwh: float | None = None
+    kind: str | None = None
+    extra_kwh_a_month: float | None = None
+    held: bool = False

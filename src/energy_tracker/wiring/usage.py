@@ -17,6 +17,7 @@ from energy_tracker.services.usage.explain import ExplainService
 from energy_tracker.services.usage.ports import Homes, IntakeLedger, ReadingStore, UsageStream
 from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.service import UsageService
+from energy_tracker.services.usage.unusual import UnusualUse
 from energy_tracker.services.usage.watch import HomeWatch
 from energy_tracker.services.usage.worker import UsageWorker
 from energy_tracker.wiring.background import keep_running
@@ -54,6 +55,7 @@ async def usage_service(
     worker = UsageWorker(
         backends.log, backends.stream, store, service, clock, options.check_interval_s, telemetry=telemetry
     )
+    worker.unusual = UnusualUse(store, directory, homes, service.recorder, clock)
     queries = QueryService(store=store, directory=directory, intake=backends.intake, clock=clock)
     app = create_api(
         queries=queries,
@@ -65,6 +67,12 @@ async def usage_service(
     )
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:
-        for work in (worker.follow_registry, worker.consume, worker.publish, worker.watch_time):
+        for work in (
+            worker.follow_registry,
+            worker.consume,
+            worker.publish,
+            worker.watch_time,
+            worker.watch_for_unusual_use,
+        ):
             keep_running(stack, work(), name=f"usage: {work.__name__}")
         yield app

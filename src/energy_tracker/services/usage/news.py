@@ -1,5 +1,7 @@
 """Telling of episodes: one versioned transition each, and one message in the original's shape per opening."""
 
+from datetime import tzinfo
+
 import msgspec
 
 from energy_tracker.contracts.readings import AlertMessage, EpisodeTransition
@@ -14,9 +16,11 @@ from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.instants import MS_PER_MINUTE, MS_PER_SECOND, to_iso
 from energy_tracker.kit.quantities import millijoules_to_kwh
 from energy_tracker.services.usage.decoding import to_message
+from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.readings import LogPosition, Reading
 from energy_tracker.services.usage.ports import DeadLetter, Directory, Outgoing
+from energy_tracker.services.usage.unusual_words import describe
 
 
 def dead_letter_of(reading: Reading, reason: str) -> DeadLetter:
@@ -38,7 +42,9 @@ def tell(episode: Episode, directory: Directory) -> list[Outgoing]:
     user = directory.user(episode.user_id)
     device = None if episode.device_id is None else directory.device(episode.device_id)
     is_open = episode.ended_ms is None
-    text = _sentence(episode, device.name if device else "")
+    finding = episode.finding
+    zone = zone_of(user.time_zone if user else "UTC")
+    text = _sentence(episode, device.name if device else "", zone)
     transition = EpisodeTransition(
         id=episode.id,
         version=episode.version,
@@ -57,6 +63,9 @@ def tell(episode: Episode, directory: Directory) -> list[Outgoing]:
         ended_at=None if episode.ended_ms is None else to_iso(episode.ended_ms),
         threshold_kwh=_kwh(episode.threshold_mj),
         energy_consumed_kwh=_kwh(episode.energy_mj),
+        kind=finding.kind if finding else None,
+        extra_kwh_a_month=round(finding.extra_kwh_a_month, 3) if finding else None,
+        held=episode.held,
     )
     key = str(episode.user_id)
     messages = [Outgoing(ENERGY_ALERT_EPISODES, key, msgspec.json.encode(transition), {})]
@@ -79,7 +88,9 @@ def _kwh(energy_mj: int | None) -> float | None:
     return None if energy_mj is None else millijoules_to_kwh(energy_mj)
 
 
-def _sentence(episode: Episode, device_name: str) -> str:
+def _sentence(episode: Episode, device_name: str, zone: tzinfo) -> str:
+    if episode.finding is not None:
+        return describe(episode.finding, device_name or None, ended_ms=episode.ended_ms, zone=zone)
     if episode.rule == "high-usage":
         threshold, energy = _kwh(episode.threshold_mj) or 0.0, _kwh(episode.energy_mj) or 0.0
         if episode.ended_ms is None:

@@ -16,6 +16,7 @@ from energy_tracker.services.usage.batches import DecodedRecords, decode_togethe
 from energy_tracker.services.usage.ports import ReadingStore, Recorded, UsageStream
 from energy_tracker.services.usage.recording import UnderWay
 from energy_tracker.services.usage.service import UsageService
+from energy_tracker.services.usage.unusual import UnusualUse
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class UsageWorker:
     errors: dict[str, str] = field(default_factory=dict)
     """What does not go on now, by the name of the work, and why."""
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("usage"))
+    unusual: UnusualUse | None = None
     _devices: set[int] = field(default_factory=set)
     _users: set[int] = field(default_factory=set)
 
@@ -76,6 +78,12 @@ class UsageWorker:
         """Look every few seconds at what only time brings about."""
         while True:
             await self._guarded("time", self._check)
+            await self.clock.sleep(self.check_interval_s)
+
+    async def watch_for_unusual_use(self) -> None:
+        """Judge closed quarter-hours, for ever, as long as nothing waits in the log."""
+        while True:
+            await self._guarded("unusual use", self._judge_what_is_closed)
             await self.clock.sleep(self.check_interval_s)
 
     async def follow_registry(self) -> None:
@@ -164,6 +172,11 @@ class UsageWorker:
         lag = await self.stream.lag()
         self._lag.set(lag)
         await self.service.check(caught_up=lag == 0)
+
+    async def _judge_what_is_closed(self) -> None:
+        while not await self.stream.lag() and not self.service.directory.stale:
+            if self.unusual is None or not await self.unusual.look():
+                return
 
     async def _follow_all(self) -> None:
         await self.service.follow_registry()

@@ -22,6 +22,11 @@ _PHRASES: Mapping[str, Mapping[MailKind, str]] = {
         "reminder": "Reminder: a device is still silent",
         "ended": "A silent device is heard again",
     },
+    "unusual-use": {
+        "opened": "Unusual Energy Use",
+        "reminder": "Reminder: energy use is still unusual",
+        "ended": "Energy use is as usual again",
+    },
 }
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS = frozenset({"\u200c", "\u200d"})  # written in words and emoji; they change nothing around them

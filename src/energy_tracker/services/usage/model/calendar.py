@@ -8,6 +8,7 @@ quarter-hour.
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, assert_never
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from energy_tracker.contracts.usage import Resolution
 from energy_tracker.kit.instants import (
@@ -33,6 +34,14 @@ SHORTEST_MS: Final[dict[Resolution, int]] = {
 """About the least that lies between two cuts, which bounds how many a range can have."""
 
 _DECEMBER: Final = 12
+
+
+def zone_of(name: str) -> tzinfo:
+    """Return the zone of a name; UTC where this machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
 
 
 def quarter_hour_end(instant_ms: int) -> int:

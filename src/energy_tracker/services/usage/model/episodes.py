@@ -6,6 +6,7 @@ from hashlib import blake2b
 import msgspec
 
 from energy_tracker.contracts.readings import Rule
+from energy_tracker.services.usage.model.detection.findings import Finding
 
 ENDS_BELOW = 0.95
 """High usage ends below this share of its threshold, so that a use at the threshold does not flutter."""
@@ -27,6 +28,12 @@ class Episode(msgspec.Struct, frozen=True):
     energy_mj: int | None = None
     ended_ms: int | None = None
     version: int = 1
+    finding: Finding | None = None
+    """What is unusual, where that is the rule."""
+    held: bool = False
+    """It is listed and not told: the home's notices of the month were for what is more important."""
+    is_normal: bool = False
+    """Somebody has said so: it is not told again."""
 
     def ended(self, ended_ms: int, *, now_ms: int) -> "Episode":
         """Return the episode with its end; an end that is known late is no news either."""
@@ -66,3 +73,23 @@ def open_episode(  # noqa: PLR0913 - what an episode consists of
         threshold_mj=threshold_mj,
         energy_mj=energy_mj,
     )
+
+
+def open_unusual(finding: Finding, *, user_id: int, device_id: int | None, now_ms: int, held: bool) -> Episode:
+    """Open the episode of a finding of a device, or of the home itself; the id follows from subject, kind and start."""
+    return Episode(
+        id=unusual_id(finding, user_id=user_id, device_id=device_id),
+        rule="unusual-use",
+        user_id=user_id,
+        device_id=device_id,
+        opened_ms=finding.since_ms,
+        notify=not held and now_ms - finding.decided_ms <= LATE_MS,
+        finding=finding,
+        held=held,
+    )
+
+
+def unusual_id(finding: Finding, *, user_id: int, device_id: int | None) -> str:
+    """Return the id of a finding's episode."""
+    content = f"unusual-use/{finding.kind}|{user_id}|{device_id}|{finding.since_ms}"
+    return blake2b(content.encode(), digest_size=12).hexdigest()

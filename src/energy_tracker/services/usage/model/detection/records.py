@@ -1,0 +1,56 @@
+"""A household as it is stored: an entry for the home and one for each device, each of at most 16 KiB."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from energy_tracker.services.usage.model.detection.household import HOME, NOTICES_A_MONTH, Household, Judged
+from energy_tracker.services.usage.model.detection.state import State, decode, encode
+
+SETTINGS: Final = -1
+"""Stands for what a home wants of its watching, where a device's id would be."""
+
+
+class WatchSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """What a home wants: at most so many notices in 30 days, and devices that are not to be watched."""
+
+    notices_a_month: int = NOTICES_A_MONTH
+    muted: tuple[int, ...] = ()
+
+
+class _Home(msgspec.Struct, frozen=True, array_like=True):
+    through_ms: int
+    home: State
+    first_ms: dict[int, int]
+    judged: tuple[Judged, ...]
+
+
+_home = msgspec.msgpack.Decoder(_Home)
+_settings = msgspec.json.Decoder(WatchSettings)
+
+
+def entries_of(household: Household) -> dict[int, bytes]:
+    """Return the entries of a household, by device."""
+    record = _Home(household.through_ms, household.home, dict(household.first_ms), household.judged)
+    entries = {HOME: msgspec.msgpack.encode(record)}
+    return entries | {device_id: encode(state) for device_id, state in household.devices.items()}
+
+
+def household_of(entries: Mapping[int, bytes]) -> Household | None:
+    """Return the household that was stored; None where there is none."""
+    if HOME not in entries:
+        return None
+    record = _home.decode(entries[HOME])
+    devices = {device_id: decode(entries[device_id]) for device_id in record.first_ms if device_id in entries}
+    return Household(record.through_ms, record.home, devices, record.first_ms, record.judged)
+
+
+def settings_of(entries: Mapping[int, bytes]) -> WatchSettings:
+    """Return what a home wants; as delivered, where it has said nothing."""
+    return _settings.decode(entries[SETTINGS]) if SETTINGS in entries else WatchSettings()
+
+
+def settings_entry(settings: WatchSettings) -> bytes:
+    """Return the entry of what a home wants."""
+    return msgspec.json.encode(settings)

@@ -1,0 +1,186 @@
+"""Watching for what is unusual: homes are judged by their closed quarter-hours, as the store has them.
+
+What is known of a home, up to where, and what follows from it are stored in one transaction; so a restart, a replay or
+another process go on where this one was, and come to the same. Nothing here is on the way of a reading.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Final
+
+import msgspec
+
+from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
+from energy_tracker.kit.clock import Clock
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, MS_PER_QUARTER_HOUR, quarter_hour_start
+from energy_tracker.services.usage.closing import Closing
+from energy_tracker.services.usage.model.calendar import zone_of
+from energy_tracker.services.usage.model.detection.findings import Kind
+from energy_tracker.services.usage.model.detection.household import HOME, Found, Household, judge_quarter, weigh
+from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
+from energy_tracker.services.usage.model.detection.records import (
+    WatchSettings,
+    entries_of,
+    household_of,
+    settings_of,
+)
+from energy_tracker.services.usage.model.episodes import Episode, open_unusual, unusual_id
+from energy_tracker.services.usage.news import tell
+from energy_tracker.services.usage.ports import Directory, Homes, ReadingStore, Recorded
+from energy_tracker.services.usage.recording import Recorder
+
+PIECE_MS: Final = MS_PER_DAY
+"""So much of a home's past is judged at once."""
+
+LOOK_AGAIN_MS: Final = MS_PER_MINUTE
+_END_MS: Final = 2**53
+
+
+@dataclass(slots=True)
+class _Judging:
+    """A piece of a home while it is judged."""
+
+    user: DirectoryUser
+    household: Household
+    settings: WatchSettings
+    known: dict[str, Episode]
+    turn: Recorded = field(default_factory=Recorded)
+
+
+@dataclass
+class UnusualUse:
+    """Judges the homes of this process, a piece at a time. Stores through the `recorder`, alone."""
+
+    store: ReadingStore
+    directory: Directory
+    homes: Homes
+    recorder: Recorder
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self.one_at_a_time = asyncio.Lock()
+        """Held by whoever reads what is known of a home and stores something that follows from it."""
+        self._closing = Closing(self.store)
+        self._look_at_ms: dict[int, int] = {}
+
+    async def look(self) -> bool:
+        """Judge one piece of each home that has closed quarter-hours; return whether there may be more."""
+        more = False
+        for user in list(self.directory.users()):
+            if self._is_here(user.id) and self._look_at_ms.get(user.id, 0) <= self.clock.now_ms():
+                more = await self._judge_a_piece(user) or more
+                await asyncio.sleep(0)
+        return more
+
+    def _is_here(self, user_id: int) -> bool:
+        return self.homes.partition_of(user_id) in self.homes.partitions
+
+    async def _judge_a_piece(self, user: DirectoryUser) -> bool:
+        """Judge up to a day of a home; return whether there is more."""
+        async with self.one_at_a_time:
+            devices = self._watched(user.id)
+            entries = await self.store.detectors(user.id)
+            household = await self._begin(household_of(entries), devices)
+            self._look_at_ms[user.id] = self.clock.now_ms() + LOOK_AGAIN_MS
+            if household is None:
+                return False
+            from_ms = household.through_ms
+            to_ms = await self._closing.closed_until(devices, from_ms=from_ms, now_ms=self.clock.now_ms())
+            to_ms = min(to_ms, quarter_hour_start(from_ms + PIECE_MS))
+            if to_ms <= from_ms:
+                return False
+            quarters = await self._closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms)
+            known = {each.id: each for each in await self.store.episodes(user_id=user.id, from_ms=0, to_ms=_END_MS)}
+            judging = _Judging(user, household, settings_of(entries), known)
+            self._judge(judging, devices, quarters, to_ms=to_ms)
+            judging.turn.detectors = {
+                (user.id, device_id): entry for device_id, entry in entries_of(judging.household).items()
+            }
+            await self._store(judging)
+            del self._look_at_ms[user.id]
+            return True
+
+    async def _store(self, judging: _Judging) -> None:
+        async with self.recorder.alone():
+            user_id = judging.user.id
+            gone = [key for key in judging.turn.detectors if key[1] > HOME and self.directory.device(key[1]) is None]
+            for key in gone:
+                del judging.turn.detectors[key]
+            if self._is_here(user_id) and not self.directory.user_is_deleted(user_id):
+                await self.recorder.commit(judging.turn)
+
+    async def _begin(self, known: Household | None, devices: Sequence[DirectoryDevice]) -> Household | None:
+        """Return what is known of a home; a new one, or one whose past grew at its beginning, begins with its readings.
+
+        Late readings of a device that was looked at are left alone; those of a device that was not, an import, are not.
+        """
+        firsts = [
+            quarter_hour_start(first_ms)
+            for device in devices
+            if (known is None or device.id not in known.first_ms)
+            and (first_ms := await self._closing.first_ms(device)) is not None
+        ]
+        if known is not None and all(first_ms >= known.through_ms for first_ms in firsts):
+            return known
+        earliest = min([*firsts, *(known.first_ms.values() if known else ())], default=None)
+        return None if earliest is None else Household(earliest)
+
+    def _judge(
+        self,
+        judging: _Judging,
+        devices: Sequence[DirectoryDevice],
+        quarters: Mapping[int, Mapping[int, QuarterHour]],
+        *,
+        to_ms: int,
+    ) -> None:
+        zone: tzinfo = zone_of(judging.user.time_zone)
+        counted = {device.id for device in devices if device.parent_id is None}
+        watched = {device.id for device in devices}
+        dropped = {key: state for key, state in judging.household.devices.items() if key in watched}
+        judging.household = msgspec.structs.replace(judging.household, devices=dropped)
+        for start_ms in range(judging.household.through_ms, to_ms, MS_PER_QUARTER_HOUR):
+            judging.household, found = judge_quarter(
+                judging.household,
+                quarters.get(start_ms, {}),
+                counted=counted,
+                muted=judging.settings.muted,
+                zone=zone,
+            )
+            for one in found:
+                self._take(one, judging)
+
+    def _take(self, found: Found, judging: _Judging) -> None:
+        """Add to the turn what a finding changes: an episode that opens, is known better, or ends."""
+        finding, user_id, now_ms = found.finding, judging.user.id, self.clock.now_ms()
+        device_id = found.device_id or None
+        device = self.directory.device(found.device_id) if device_id else None
+        if finding.kind is Kind.SILENT and device is not None and device.silent_after_ms is not None:
+            return  # the rule that the user has set tells it
+        known = judging.known.get(unusual_id(finding, user_id=user_id, device_id=device_id))
+        if finding.transition == "opened":
+            if found.explained or known is not None:
+                return
+            judging.household, told = weigh(
+                judging.household, finding, notices_a_month=judging.settings.notices_a_month
+            )
+            episode = open_unusual(finding, user_id=user_id, device_id=device_id, now_ms=now_ms, held=not told)
+        elif known is None or known.ended_ms is not None:
+            return
+        elif finding.transition == "updated":
+            episode = msgspec.structs.replace(known, finding=finding)
+        else:
+            episode = known.ended(max(finding.decided_ms, known.opened_ms), now_ms=now_ms)
+        judging.known[episode.id] = episode
+        judging.turn.episodes.append(episode)
+        if finding.transition != "updated":
+            judging.turn.outgoing += tell(episode, self.directory)
+
+    def _watched(self, user_id: int) -> list[DirectoryDevice]:
+        """Return the devices of a home that are in use and take energy."""
+        return [
+            device
+            for device in self.directory.devices_of(user_id)
+            if device.user_id == user_id and device.retired_at_ms is None and device.direction == "import"
+        ]
