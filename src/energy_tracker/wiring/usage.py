@@ -12,12 +12,14 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.health import Check, Health
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.api import create_api
+from energy_tracker.services.usage.api_watch import watch_routes
 from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.explain import ExplainService
 from energy_tracker.services.usage.ports import Homes, IntakeLedger, ReadingStore, UsageStream
 from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.service import UsageService
-from energy_tracker.services.usage.unusual import UnusualUse
+from energy_tracker.services.usage.unusual import UnusualWatch
+from energy_tracker.services.usage.unusual_wishes import WatchWishes
 from energy_tracker.services.usage.watch import HomeWatch
 from energy_tracker.services.usage.worker import UsageWorker
 from energy_tracker.wiring.background import keep_running
@@ -55,7 +57,7 @@ async def usage_service(
     worker = UsageWorker(
         backends.log, backends.stream, store, service, clock, options.check_interval_s, telemetry=telemetry
     )
-    worker.unusual = UnusualUse(store, directory, homes, service.recorder, clock)
+    worker.unusual = unusual = UnusualWatch(store, directory, homes, service.recorder, clock)
     queries = QueryService(store=store, directory=directory, intake=backends.intake, clock=clock)
     app = create_api(
         queries=queries,
@@ -65,6 +67,7 @@ async def usage_service(
         health=Health({"flow": worker.health, **backends.checks}),
         telemetry=telemetry,
     )
+    app.include_router(watch_routes(WatchWishes(unusual, clock)))
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:
         for work in (

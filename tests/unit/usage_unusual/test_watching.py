@@ -19,7 +19,7 @@ from energy_tracker.kit.instants import from_ms
 from energy_tracker.services.usage.model.detection.findings import Kind
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.readings import Reading
-from energy_tracker.services.usage.unusual import UnusualUse
+from energy_tracker.services.usage.unusual import UnusualWatch
 
 EVERY = 5 * MINUTE
 BROKEN_MS = T0_MS + 20 * DAY + 10 * HOUR
@@ -59,12 +59,12 @@ def readings(days: int, number: int = 1, of=broken, first: int = 0) -> Iterator[
         yield [power(number, at, of(at)) for at in range(start, start + DAY, EVERY)]
 
 
-def watching(usage: Usage) -> UnusualUse:
+def watching(usage: Usage) -> UnusualWatch:
     service = usage.service
-    return UnusualUse(usage.store, usage.directory, service.homes, service.recorder, usage.clock)
+    return UnusualWatch(usage.store, usage.directory, service.homes, service.recorder, usage.clock)
 
 
-async def look(usage: Usage, unusual: UnusualUse | None = None) -> list[Episode]:
+async def look(usage: Usage, unusual: UnusualWatch | None = None) -> list[Episode]:
     unusual = unusual or watching(usage)
     while await unusual.look():
         pass

@@ -19,8 +19,9 @@ from energy_tracker.kit.health import Health
 from energy_tracker.kit.openapi import problem_responses
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.telemetry import Telemetry
-from energy_tracker.kit.web import StrictRoute, create_app, parse_id
+from energy_tracker.kit.web import StrictRoute, create_app
 from energy_tracker.services.usage.api_document import add_schemas, describe_answers
+from energy_tracker.services.usage.api_edge import device_id_of, device_ids_of, json_of, router_of, user_id_of
 from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.parameters import (
     Asking,
@@ -33,13 +34,7 @@ from energy_tracker.services.usage.parameters import (
     UsageParameters,
     UserId,
 )
-from energy_tracker.services.usage.queries import (
-    DeviceNotFound,
-    Page,
-    QueryService,
-    UserNotFound,
-    check_range,
-)
+from energy_tracker.services.usage.queries import Page, QueryService, check_range
 
 
 class Explains(Protocol):
@@ -84,24 +79,24 @@ home's time zone."""
 
 
 def _usage_routes(queries: QueryService) -> APIRouter:
-    router = _router("usage")
+    router = router_of("usage")
 
     @router.get(
         "/usage/{userId}", summary="Energy of each device in the last days", responses=describe_answers(UsageAnswer)
     )
     async def usage(user_id: UserId, asked: Annotated[UsageParameters, Query()], principal: Asking) -> Response:
-        return _json(await queries.usage(principal=principal, user_id=_user_id(user_id), days=asked.days))
+        return json_of(await queries.usage(principal=principal, user_id=user_id_of(user_id), days=asked.days))
 
     @router.get("/usage/{userId}/series", summary="Energy over time", responses=describe_answers(SeriesAnswer))
     async def series(user_id: UserId, asked: Annotated[SeriesParameters, Query()], principal: Asking) -> Response:
-        return _json(
+        return json_of(
             await queries.series(
                 principal=principal,
-                user_id=_user_id(user_id),
+                user_id=user_id_of(user_id),
                 resolution=asked.resolution,
                 from_ms=asked.from_,
                 to_ms=asked.to,
-                device_ids=_device_ids(asked.device_ids),
+                device_ids=device_ids_of(asked.device_ids),
             )
         )
 
@@ -109,19 +104,19 @@ def _usage_routes(queries: QueryService) -> APIRouter:
 
 
 def _receipt_routes(queries: QueryService, explain: Explains) -> APIRouter:
-    router = _router("receipts")
+    router = router_of("receipts")
 
     @router.get(
         "/usage/{userId}/readings", summary="Raw readings as stored", responses=describe_answers(ReadingsAnswer)
     )
     async def readings(user_id: UserId, asked: Annotated[ReadingsParameters, Query()], principal: Asking) -> Response:
-        return _json(
+        return json_of(
             await queries.readings(
                 principal=principal,
-                user_id=_user_id(user_id),
+                user_id=user_id_of(user_id),
                 from_ms=asked.from_,
                 to_ms=asked.to,
-                device_ids=_device_ids(asked.device_ids),
+                device_ids=device_ids_of(asked.device_ids),
                 page=Page(asked.limit, asked.cursor),
             )
         )
@@ -133,11 +128,11 @@ def _receipt_routes(queries: QueryService, explain: Explains) -> APIRouter:
         user_id: UserId, asked: Annotated[ExplainParameters, Query()], principal: Asking
     ) -> Response:
         check_range(asked.from_, asked.to)
-        return _json(
+        return json_of(
             await explain.explain(
                 principal=principal,
-                user_id=_user_id(user_id),
-                device_id=_device_id(asked.device_id),
+                user_id=user_id_of(user_id),
+                device_id=device_id_of(asked.device_id),
                 from_ms=asked.from_,
                 to_ms=asked.to,
             )
@@ -156,7 +151,7 @@ def _ledger_routes(queries: QueryService, rebuild: Rebuilds) -> APIRouter:
         responses=describe_answers(LedgerAnswer, unknown=False),
     )
     async def ledger(_: Annotated[Parameters, Query()]) -> Response:
-        return _json(await queries.ledger())
+        return json_of(await queries.ledger())
 
     @router.post(
         "/actuator/rebuild",
@@ -165,7 +160,7 @@ def _ledger_routes(queries: QueryService, rebuild: Rebuilds) -> APIRouter:
         responses=describe_answers(RebuildAnswer, unknown=False),
     )
     async def rebuild_figures() -> Response:
-        return _json(await rebuild.rebuild())
+        return json_of(await rebuild.rebuild())
 
     return router
 
@@ -179,7 +174,7 @@ def _dead_letter_routes(dead_letters: DeadLetterService) -> APIRouter:
         responses=describe_answers(DeadLettersAnswer, unknown=False),
     )
     async def listed(asked: Annotated[DeadLetterParameters, Query()], principal: Asking) -> Response:
-        return _json(await dead_letters.page(principal=principal, after=asked.after, limit=asked.limit))
+        return json_of(await dead_letters.page(principal=principal, after=asked.after, limit=asked.limit))
 
     @router.post(
         "/actuator/deadletters/replay",
@@ -187,34 +182,6 @@ def _dead_letter_routes(dead_letters: DeadLetterService) -> APIRouter:
         responses=describe_answers(ReplayAnswer) | problem_responses(400, 413, 415, 507),
     )
     async def replay(asked: ReplayBody, principal: Asking) -> Response:
-        return _json(await dead_letters.replay(principal=principal, offsets=asked.offsets))
+        return json_of(await dead_letters.replay(principal=principal, offsets=asked.offsets))
 
     return router
-
-
-def _router(tag: str) -> APIRouter:
-    return APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=[tag])
-
-
-def _json(answer: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(answer), media_type="application/json")
-
-
-def _user_id(text: str) -> int:
-    number = parse_id(text)
-    if number is None:
-        message = "There is no such user: an id is a 64-bit integer."
-        raise UserNotFound(message)
-    return number
-
-
-def _device_id(text: str) -> int:
-    number = parse_id(text)
-    if number is None:
-        message = "The user has no such device: an id is a 64-bit integer."
-        raise DeviceNotFound(message)
-    return number
-
-
-def _device_ids(texts: list[str]) -> frozenset[int]:
-    return frozenset(_device_id(text) for text in texts)

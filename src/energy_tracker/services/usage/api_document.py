@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 
+from energy_tracker.contracts.unusual import UnusualAnswer, UnusualUse, WatchAnswer
 from energy_tracker.contracts.usage import (
     DeadLettersAnswer,
     Explanation,
@@ -26,6 +27,9 @@ ANSWERS: Final = (
     RebuildAnswer,
     DeadLettersAnswer,
     ReplayAnswer,
+    UnusualAnswer,
+    UnusualUse,
+    WatchAnswer,
 )
 
 

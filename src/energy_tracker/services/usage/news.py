@@ -90,7 +90,8 @@ def _kwh(energy_mj: int | None) -> float | None:
 
 def _sentence(episode: Episode, device_name: str, zone: tzinfo) -> str:
     if episode.finding is not None:
-        return describe(episode.finding, device_name or None, ended_ms=episode.ended_ms, zone=zone)
+        name = device_name or (f"Device {episode.device_id}" if episode.device_id else None)
+        return describe(episode.finding, name, ended_ms=episode.ended_ms, is_normal=episode.is_normal, zone=zone)
     if episode.rule == "high-usage":
         threshold, energy = _kwh(episode.threshold_mj) or 0.0, _kwh(episode.energy_mj) or 0.0
         if episode.ended_ms is None:

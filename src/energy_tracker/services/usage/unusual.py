@@ -50,7 +50,7 @@ class _Judging:
 
 
 @dataclass
-class UnusualUse:
+class UnusualWatch:
     """Judges the homes of this process, a piece at a time. Stores through the `recorder`, alone."""
 
     store: ReadingStore
@@ -69,12 +69,13 @@ class UnusualUse:
         """Judge one piece of each home that has closed quarter-hours; return whether there may be more."""
         more = False
         for user in list(self.directory.users()):
-            if self._is_here(user.id) and self._look_at_ms.get(user.id, 0) <= self.clock.now_ms():
+            if self.is_here(user.id) and self._look_at_ms.get(user.id, 0) <= self.clock.now_ms():
                 more = await self._judge_a_piece(user) or more
                 await asyncio.sleep(0)
         return more
 
-    def _is_here(self, user_id: int) -> bool:
+    def is_here(self, user_id: int) -> bool:
+        """Whether this process looks after a home."""
         return self.homes.partition_of(user_id) in self.homes.partitions
 
     async def _judge_a_piece(self, user: DirectoryUser) -> bool:
@@ -108,7 +109,7 @@ class UnusualUse:
             gone = [key for key in judging.turn.detectors if key[1] > HOME and self.directory.device(key[1]) is None]
             for key in gone:
                 del judging.turn.detectors[key]
-            if self._is_here(user_id) and not self.directory.user_is_deleted(user_id):
+            if self.is_here(user_id) and not self.directory.user_is_deleted(user_id):
                 await self.recorder.commit(judging.turn)
 
     async def _begin(self, known: Household | None, devices: Sequence[DirectoryDevice]) -> Household | None:

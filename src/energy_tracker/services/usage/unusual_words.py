@@ -37,7 +37,7 @@ _CHECK: Final[Mapping[Kind, str]] = {
     Kind.DEAD: "Check first its fuse and plug, and what it should have kept cold or running.",
     Kind.UNUSUAL_DAY: "Look at the hours of that day in the console.",
 }
-_POWERS: Final = frozenset(
+POWERS: Final = frozenset(
     {
         Measure.WINDOW_POWER,
         Measure.HIGHEST,
@@ -49,16 +49,20 @@ _POWERS: Final = frozenset(
         Measure.ENERGY,
     }
 )
-_DURATIONS: Final = frozenset({Measure.RUN, Measure.REST, Measure.SILENCE, Measure.FLAT})
+DURATIONS: Final = frozenset({Measure.RUN, Measure.REST, Measure.SILENCE, Measure.FLAT})
 _MINUTES_PER_HOUR: Final = 60
 _LEAST_TOLD_W: Final = 0.5
 _MW_PER_KW: Final = 1_000_000
 
 
-def describe(finding: Finding, device_name: str | None, *, ended_ms: int | None, zone: tzinfo) -> str:
+def describe(
+    finding: Finding, device_name: str | None, *, ended_ms: int | None, is_normal: bool = False, zone: tzinfo
+) -> str:
     """Return a finding in sentences, for a mail or a list; without a device's name it is about the home."""
     name = device_name or "The home"
     what, since = _WHAT[finding.kind], _instant(finding.since_ms, zone)
+    if is_normal:
+        return f"That {name} {what}, since {since}, was called normal: it is not told again."
     if ended_ms is not None:
         return f"{name} is as usual again since {_instant(ended_ms, zone)}; from {since} on it was told that it {what}."
     parts = [f"{name} {what}, since {since}{_compared(finding.comparison)}.", _extra(finding), _CHECK[finding.kind]]
@@ -72,9 +76,9 @@ def _compared(comparison: Comparison) -> str:
 
 def _amount(measure: Measure, value: int) -> str:
     """Return a value in its unit; empty where its number says nothing to people."""
-    if measure in _POWERS:
+    if measure in POWERS:
         return _power(value)
-    if measure in _DURATIONS:
+    if measure in DURATIONS:
         hours = value / _MINUTES_PER_HOUR
         return f"{value} minutes" if value < 2 * _MINUTES_PER_HOUR else f"{hours:.0f} hours"
     if measure is Measure.FALL:

@@ -16,7 +16,7 @@ from energy_tracker.services.usage.batches import DecodedRecords, decode_togethe
 from energy_tracker.services.usage.ports import ReadingStore, Recorded, UsageStream
 from energy_tracker.services.usage.recording import UnderWay
 from energy_tracker.services.usage.service import UsageService
-from energy_tracker.services.usage.unusual import UnusualUse
+from energy_tracker.services.usage.unusual import UnusualWatch
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class UsageWorker:
     errors: dict[str, str] = field(default_factory=dict)
     """What does not go on now, by the name of the work, and why."""
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("usage"))
-    unusual: UnusualUse | None = None
+    unusual: UnusualWatch | None = None
     _devices: set[int] = field(default_factory=set)
     _users: set[int] = field(default_factory=set)
 

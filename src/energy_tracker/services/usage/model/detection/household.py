@@ -84,8 +84,8 @@ def judge_quarter(
         if device_id not in muted:
             found += [Found(device_id, finding) for finding in findings]
     home, findings = observe(household.home, home_quarter(expected, start_ms=start_ms), zone=zone, away=away)
-    told = _findings_of(devices, muted)
-    found += [Found(HOME, finding, explained_by(finding, told)) for finding in findings]
+    causes = _findings_of(devices)
+    found += [Found(HOME, finding, explained_by(finding, causes)) for finding in findings]
     after = Household(start_ms + MS_PER_QUARTER_HOUR, home, devices, first_ms, household.judged)
     return after, found
 
@@ -107,8 +107,8 @@ def weigh(household: Household, finding: Finding, *, notices_a_month: int) -> tu
 _KEPT_JUDGED: Final = 200
 
 
-def _findings_of(devices: Mapping[int, State], muted: Collection[int]) -> dict[int, list[Finding]]:
-    """Return the findings of devices that are open, or ended lately."""
+def _findings_of(devices: Mapping[int, State]) -> dict[int, list[Finding]]:
+    """Return the findings of devices that are open, or ended lately, also of those that nobody wants to be told of."""
     return {
         device_id: [
             Finding(
@@ -124,5 +124,5 @@ def _findings_of(devices: Mapping[int, State], muted: Collection[int]) -> dict[i
             for one in state.open
         ]
         for device_id, state in devices.items()
-        if state.open and device_id not in muted
+        if state.open
     }
