@@ -1,12 +1,15 @@
 """usage-service's calls, typed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
+from urllib.parse import quote
 
 import msgspec
 
 from energy_tracker.clients.http import ServiceCalls, ServiceUnavailable
+from energy_tracker.contracts.readings import Rule
+from energy_tracker.contracts.unusual import RehearsalAnswer, UnusualAnswer, UnusualUse, WatchAnswer, WatchBody
 from energy_tracker.contracts.usage import (
     DeadLettersAnswer,
     LedgerAnswer,
@@ -71,6 +74,30 @@ class UsageClient:
         if not isinstance(document, dict):
             raise ServiceUnavailable("usage-service answered something that is no explanation.")
         return cast("dict[str, object]", document)
+
+    async def unusual_use(self, user_id: int) -> UnusualAnswer:
+        """Return all that was unusual in a home, newest first."""
+        return self.calls.struct(UnusualAnswer, await self.calls.call("GET", f"/{user_id}/unusual"))
+
+    async def call_normal(self, user_id: int, episode_id: str) -> UnusualUse:
+        """Say that what an episode tells is normal."""
+        path = f"/{user_id}/unusual/{quote(episode_id, safe='')}/normal"
+        return self.calls.struct(UnusualUse, await self.calls.call("POST", path, repeatable=True))
+
+    async def watch(self, user_id: int) -> WatchAnswer:
+        """Return how a home is watched."""
+        return self.calls.struct(WatchAnswer, await self.calls.call("GET", f"/{user_id}/watch"))
+
+    async def change_watch(self, user_id: int, watch: WatchBody) -> WatchAnswer:
+        """Change how a home is watched."""
+        return self.calls.struct(WatchAnswer, await self.calls.call("PUT", f"/{user_id}/watch", body=watch))
+
+    async def rehearse(
+        self, user_id: int, *, rule: Rule, start_ms: int, end_ms: int, options: Mapping[str, str | int] | None = None
+    ) -> RehearsalAnswer:
+        """Return when a rule would have told something; `options` are those of the call beside the range."""
+        query = {"rule": rule, "from": to_iso(start_ms), "to": to_iso(end_ms), **(options or {})}
+        return self.calls.struct(RehearsalAnswer, await self.calls.call("GET", f"/{user_id}/rehearsal", query=query))
 
     async def ledger(self) -> LedgerAnswer:
         """Return the ledger: what became of everything received, since the beginning of the data."""

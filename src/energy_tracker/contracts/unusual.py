@@ -6,6 +6,7 @@ import msgspec
 from pydantic import Field
 
 from energy_tracker.contracts.device import Id
+from energy_tracker.contracts.readings import Rule
 from energy_tracker.kit.wire import WireModel
 
 
@@ -73,3 +74,26 @@ class WatchBody(WireModel):
 
     notices_a_month: Annotated[int, Field(ge=0, le=100)]
     muted_device_ids: Annotated[list[Id], Field(max_length=1_000, default_factory=list)]
+
+
+class RehearsedEpisode(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An episode as it would have been: when it would have opened, and ended (null: not within the range)."""
+
+    device_id: int | None
+    device_name: str | None
+    kind: str | None
+    opened_at: str
+    ended_at: str | None
+    message: str
+    held: bool = False
+
+
+class RehearsalAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/usage/{userId}/rehearsal`: what a rule would have told over `[from, to)`, and in how many mails."""
+
+    user_id: int
+    rule: Rule
+    from_: str = msgspec.field(name="from")
+    to: str
+    episodes: tuple[RehearsedEpisode, ...]
+    mails: int

@@ -17,6 +17,7 @@ from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.explain import ExplainService
 from energy_tracker.services.usage.ports import Homes, IntakeLedger, ReadingStore, UsageStream
 from energy_tracker.services.usage.queries import QueryService
+from energy_tracker.services.usage.rehearsal import RehearsalService
 from energy_tracker.services.usage.service import UsageService
 from energy_tracker.services.usage.unusual import UnusualWatch
 from energy_tracker.services.usage.unusual_wishes import WatchWishes
@@ -67,7 +68,7 @@ async def usage_service(
         health=Health({"flow": worker.health, **backends.checks}),
         telemetry=telemetry,
     )
-    app.include_router(watch_routes(WatchWishes(unusual, clock)))
+    app.include_router(watch_routes(WatchWishes(unusual, clock), RehearsalService(unusual)))
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:
         for work in (

@@ -14,6 +14,7 @@ from energy_tracker.kit.health import Health
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.kit.web import create_app
 from energy_tracker.services.usage.api_watch import watch_routes
+from energy_tracker.services.usage.rehearsal import RehearsalService
 from energy_tracker.services.usage.unusual import UnusualWatch
 from energy_tracker.services.usage.unusual_wishes import WatchWishes
 
@@ -21,7 +22,7 @@ from energy_tracker.services.usage.unusual_wishes import WatchWishes
 @asynccontextmanager
 async def asked(usage: Usage, unusual: UnusualWatch) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app("usage", description="", health=Health(), telemetry=Telemetry("usage"))
-    app.include_router(watch_routes(WatchWishes(unusual, usage.clock)))
+    app.include_router(watch_routes(WatchWishes(unusual, usage.clock), RehearsalService(unusual)))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://usage/api/v1/usage") as client:
         yield client

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 
-from energy_tracker.contracts.unusual import UnusualAnswer, UnusualUse, WatchAnswer
+from energy_tracker.contracts.unusual import RehearsalAnswer, UnusualAnswer, UnusualUse, WatchAnswer
 from energy_tracker.contracts.usage import (
     DeadLettersAnswer,
     Explanation,
@@ -30,6 +30,7 @@ ANSWERS: Final = (
     UnusualAnswer,
     UnusualUse,
     WatchAnswer,
+    RehearsalAnswer,
 )
 
 

@@ -16,9 +16,16 @@ FIRST_PAGE = 50
 _BEFORE_ALL = (-1, b"")
 
 
-async def device_pages(store: ReadingStore, device_id: int, *, limit: int = PAGE) -> AsyncIterator[list[Reading]]:
-    """Yield all readings of a device, in order, in pages of at most `limit`."""
-    after = _BEFORE_ALL
+def _before(from_ms: int | None) -> tuple[int, bytes]:
+    """Return the place before all readings from an instant on."""
+    return _BEFORE_ALL if from_ms is None else (from_ms - 1, b"\xff" * 65)
+
+
+async def device_pages(
+    store: ReadingStore, device_id: int, *, limit: int = PAGE, from_ms: int | None = None
+) -> AsyncIterator[list[Reading]]:
+    """Yield the readings of a device from an instant on (None: all), in order, in pages of at most `limit`."""
+    after = _before(from_ms)
     while page := await store.device_readings(device_id, after=after, limit=limit):
         yield list(page)
         after = (page[-1].time_ms, page[-1].key)
@@ -28,7 +35,7 @@ async def stream_readings(
     store: ReadingStore, stream: Stream, rules: DeviceRules, *, from_ms: int | None
 ) -> AsyncIterator[Reading]:
     """Yield the readings of a stream from an instant on (None: all), in order."""
-    after = _BEFORE_ALL if from_ms is None else (from_ms - 1, b"\xff" * 65)
+    after = _before(from_ms)
     limit = FIRST_PAGE
     while page := await store.device_readings(stream.device_id, after=after, limit=limit):
         for reading in page:
@@ -73,6 +80,20 @@ async def settled_steps(
         step
         async for reading, step in steps_between(store, stream, head, rules, from_ms=from_ms, to_ms=to_ms)
         if reading is not None
+    ]
+
+
+async def steps_of_home(
+    store: ReadingStore, directory: Directory, user_id: int, *, from_ms: int, to_ms: int
+) -> list[tuple[Stream, Step]]:
+    """Return the settled steps of what counts for high usage of a home, as far as they touch `[from_ms, to_ms)`."""
+    states = await counted_states(store, directory, user_id)
+    return [
+        (stream, step)
+        for stream, head in counted_heads(states).items()
+        for step in await settled_steps(
+            store, stream, head, states[stream.device_id].rules or DeviceRules(), from_ms=from_ms, to_ms=to_ms
+        )
     ]
 
 

@@ -44,7 +44,7 @@ def tell(episode: Episode, directory: Directory) -> list[Outgoing]:
     is_open = episode.ended_ms is None
     finding = episode.finding
     zone = zone_of(user.time_zone if user else "UTC")
-    text = _sentence(episode, device.name if device else "", zone)
+    text = sentence_about(episode, device.name if device else "", zone)
     transition = EpisodeTransition(
         id=episode.id,
         version=episode.version,
@@ -88,7 +88,8 @@ def _kwh(energy_mj: int | None) -> float | None:
     return None if energy_mj is None else millijoules_to_kwh(energy_mj)
 
 
-def _sentence(episode: Episode, device_name: str, zone: tzinfo) -> str:
+def sentence_about(episode: Episode, device_name: str, zone: tzinfo) -> str:
+    """Return what is told of an episode."""
     if episode.finding is not None:
         name = device_name or (f"Device {episode.device_id}" if episode.device_id else None)
         return describe(episode.finding, name, ended_ms=episode.ended_ms, is_normal=episode.is_normal, zone=zone)

@@ -5,9 +5,8 @@ another process go on where this one was, and come to the same. Nothing here is 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import tzinfo
 from typing import Final
 
 import msgspec
@@ -17,8 +16,7 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, MS_PER_QUARTER_HOUR, quarter_hour_start
 from energy_tracker.services.usage.closing import Closing
 from energy_tracker.services.usage.model.calendar import zone_of
-from energy_tracker.services.usage.model.detection.findings import Kind
-from energy_tracker.services.usage.model.detection.household import HOME, Found, Household, judge_quarter, weigh
+from energy_tracker.services.usage.model.detection.household import HOME, Found, HomeRules, Household, judge_quarter
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.records import (
     WatchSettings,
@@ -62,7 +60,7 @@ class UnusualWatch:
     def __post_init__(self) -> None:
         self.one_at_a_time = asyncio.Lock()
         """Held by whoever reads what is known of a home and stores something that follows from it."""
-        self._closing = Closing(self.store)
+        self.closing = Closing(self.store)
         self._look_at_ms: dict[int, int] = {}
 
     async def look(self) -> bool:
@@ -81,18 +79,18 @@ class UnusualWatch:
     async def _judge_a_piece(self, user: DirectoryUser) -> bool:
         """Judge up to a day of a home; return whether there is more."""
         async with self.one_at_a_time:
-            devices = self._watched(user.id)
+            devices = self.watched(user.id)
             entries = await self.store.detectors(user.id)
             household = await self._begin(household_of(entries), devices)
             self._look_at_ms[user.id] = self.clock.now_ms() + LOOK_AGAIN_MS
             if household is None:
                 return False
             from_ms = household.through_ms
-            to_ms = await self._closing.closed_until(devices, from_ms=from_ms, now_ms=self.clock.now_ms())
+            to_ms = await self.closing.closed_until(devices, from_ms=from_ms, now_ms=self.clock.now_ms())
             to_ms = min(to_ms, quarter_hour_start(from_ms + PIECE_MS))
             if to_ms <= from_ms:
                 return False
-            quarters = await self._closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms)
+            quarters = await self.closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms)
             known = {each.id: each for each in await self.store.episodes(user_id=user.id, from_ms=0, to_ms=_END_MS)}
             judging = _Judging(user, household, settings_of(entries), known)
             self._judge(judging, devices, quarters, to_ms=to_ms)
@@ -121,7 +119,7 @@ class UnusualWatch:
             quarter_hour_start(first_ms)
             for device in devices
             if (known is None or device.id not in known.first_ms)
-            and (first_ms := await self._closing.first_ms(device)) is not None
+            and (first_ms := await self.closing.first_ms(device)) is not None
         ]
         if known is not None and all(first_ms >= known.through_ms for first_ms in firsts):
             return known
@@ -136,37 +134,26 @@ class UnusualWatch:
         *,
         to_ms: int,
     ) -> None:
-        zone: tzinfo = zone_of(judging.user.time_zone)
-        counted = {device.id for device in devices if device.parent_id is None}
         watched = {device.id for device in devices}
-        dropped = {key: state for key, state in judging.household.devices.items() if key in watched}
-        judging.household = msgspec.structs.replace(judging.household, devices=dropped)
-        for start_ms in range(judging.household.through_ms, to_ms, MS_PER_QUARTER_HOUR):
-            judging.household, found = judge_quarter(
-                judging.household,
-                quarters.get(start_ms, {}),
-                counted=counted,
-                muted=judging.settings.muted,
-                zone=zone,
-            )
+        kept = {key: state for key, state in judging.household.devices.items() if key in watched}
+        household = msgspec.structs.replace(judging.household, devices=kept)
+        rules = rules_of_home(judging.user, devices, judging.settings)
+        for start_ms in range(household.through_ms, to_ms, MS_PER_QUARTER_HOUR):
+            household, found = judge_quarter(household, quarters.get(start_ms, {}), rules)
             for one in found:
                 self._take(one, judging)
+        judging.household = household
 
     def _take(self, found: Found, judging: _Judging) -> None:
         """Add to the turn what a finding changes: an episode that opens, is known better, or ends."""
         finding, user_id, now_ms = found.finding, judging.user.id, self.clock.now_ms()
-        device_id = found.device_id or None
-        device = self.directory.device(found.device_id) if device_id else None
-        if finding.kind is Kind.SILENT and device is not None and device.silent_after_ms is not None:
-            return  # the rule that the user has set tells it
+        device_id = None if found.device_id == HOME else found.device_id
         known = judging.known.get(unusual_id(finding, user_id=user_id, device_id=device_id))
         if finding.transition == "opened":
-            if found.explained or known is not None:
+            if known is not None:
                 return
-            judging.household, told = weigh(
-                judging.household, finding, notices_a_month=judging.settings.notices_a_month
-            )
-            episode = open_unusual(finding, user_id=user_id, device_id=device_id, now_ms=now_ms, held=not told)
+            held = not found.told
+            episode = open_unusual(finding, user_id=user_id, device_id=device_id, now_ms=now_ms, held=held)
         elif known is None or known.ended_ms is not None:
             return
         elif finding.transition == "updated":
@@ -178,10 +165,21 @@ class UnusualWatch:
         if finding.transition != "updated":
             judging.turn.outgoing += tell(episode, self.directory)
 
-    def _watched(self, user_id: int) -> list[DirectoryDevice]:
+    def watched(self, user_id: int) -> list[DirectoryDevice]:
         """Return the devices of a home that are in use and take energy."""
         return [
             device
             for device in self.directory.devices_of(user_id)
             if device.user_id == user_id and device.retired_at_ms is None and device.direction == "import"
         ]
+
+
+def rules_of_home(user: DirectoryUser, devices: Collection[DirectoryDevice], settings: WatchSettings) -> HomeRules:
+    """Return how a home is judged, by what the registry says and what it wants."""
+    return HomeRules(
+        zone=zone_of(user.time_zone),
+        counted={device.id for device in devices if device.parent_id is None},
+        muted=settings.muted,
+        silence_is_ruled={device.id for device in devices if device.silent_after_ms is not None},
+        notices_a_month=settings.notices_a_month,
+    )

@@ -50,7 +50,7 @@ class WatchWishes:
 
     async def unusual_use(self, *, principal: Principal, user_id: int) -> UnusualAnswer:
         """Return all that was unusual in a home, newest first. Raises `UserNotFound` and `TemporarilyUnavailable`."""
-        user = self._user(principal, user_id)
+        user = home_of(self.watched, principal, user_id)
         household = household_of(await self.watched.store.detectors(user_id))
         episodes = await self.watched.store.episodes(user_id=user_id, from_ms=0, to_ms=_END_MS)
         return UnusualAnswer(
@@ -64,7 +64,7 @@ class WatchWishes:
 
         Raises `UserNotFound`, `EpisodeNotFound` and `TemporarilyUnavailable`.
         """
-        user = self._user(principal, user_id)
+        user = home_of(self.watched, principal, user_id)
         async with self.watched.one_at_a_time:
             episodes = await self.watched.store.episodes(user_id=user_id, from_ms=0, to_ms=_END_MS)
             episode = next((each for each in episodes if each.id == episode_id and each.finding), None)
@@ -81,40 +81,29 @@ class WatchWishes:
             taught = _taught(household, episode.device_id or HOME, episode.finding)
             turn.detectors = {(user_id, device_id): entry for device_id, entry in entries_of(taught).items()}
             async with self.watched.recorder.alone():
-                self._user(principal, user_id)
+                home_of(self.watched, principal, user_id)
                 await self.watched.recorder.commit(turn)
         return self._answer(user, after, episode.finding)
 
     async def watch(self, *, principal: Principal, user_id: int) -> WatchAnswer:
         """Return how a home is watched. Raises `UserNotFound` and `TemporarilyUnavailable`."""
-        self._user(principal, user_id)
+        home_of(self.watched, principal, user_id)
         return _watch_answer(user_id, settings_of(await self.watched.store.detectors(user_id)))
 
     async def change_watch(
         self, *, principal: Principal, user_id: int, notices_a_month: int, muted_device_ids: frozenset[int]
     ) -> WatchAnswer:
         """Change how a home is watched. Raises `UserNotFound`, `InvalidRequest` and `TemporarilyUnavailable`."""
-        self._user(principal, user_id)
+        home_of(self.watched, principal, user_id)
         owned = {device.id for device in self.watched.directory.devices_of(user_id)}
         if not muted_device_ids <= owned:
             errors = [FieldError("/mutedDeviceIds", "must be the ids of devices of the user")]
             raise InvalidRequest("Not acceptable: /mutedDeviceIds.", errors=errors)
         settings = WatchSettings(notices_a_month, tuple(sorted(muted_device_ids)))
         async with self.watched.one_at_a_time, self.watched.recorder.alone():
-            self._user(principal, user_id)
+            home_of(self.watched, principal, user_id)
             await self.watched.recorder.commit(Recorded(detectors={(user_id, SETTINGS): settings_entry(settings)}))
         return _watch_answer(user_id, settings)
-
-    def _user(self, principal: Principal, user_id: int) -> DirectoryUser:
-        del principal  # until accounts exist, everyone may ask
-        user = self.watched.directory.user(user_id)
-        if user is None:
-            if self.watched.directory.stale and not self.watched.directory.user_is_deleted(user_id):
-                raise TemporarilyUnavailable("Which users there are is not known now: user-service does not answer.")
-            raise UserNotFound("There is no such user.")
-        if not self.watched.is_here(user_id):
-            raise TemporarilyUnavailable("Another usage-service looks after this home; ask again.", retry_after_s=1)
-        return user
 
     def _answer(self, user: DirectoryUser, episode: Episode, finding: Finding) -> UnusualUse:
         device = None if episode.device_id is None else self.watched.directory.device(episode.device_id)
@@ -135,6 +124,19 @@ class WatchWishes:
             normal=episode.is_normal,
             chart=_chart(finding.comparison),
         )
+
+
+def home_of(watched: UnusualWatch, principal: Principal, user_id: int) -> DirectoryUser:
+    """Return the user whose home is asked about. Raises `UserNotFound` and `TemporarilyUnavailable`."""
+    del principal  # until accounts exist, everyone may ask
+    user = watched.directory.user(user_id)
+    if user is None:
+        if watched.directory.stale and not watched.directory.user_is_deleted(user_id):
+            raise TemporarilyUnavailable("Which users there are is not known now: user-service does not answer.")
+        raise UserNotFound("There is no such user.")
+    if not watched.is_here(user_id):
+        raise TemporarilyUnavailable("Another usage-service looks after this home; ask again.", retry_after_s=1)
+    return user
 
 
 def _taught(household: Household, device_id: int, finding: Finding) -> Household:

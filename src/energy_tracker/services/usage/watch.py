@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.kit.instants import MS_PER_HOUR
-from energy_tracker.services.usage.history import counted_heads, counted_states, settled_steps
+from energy_tracker.services.usage.history import counted_heads, counted_states, settled_steps, steps_of_home
 from energy_tracker.services.usage.model.derivation import Change
 from energy_tracker.services.usage.model.episodes import Episode, open_episode
 from energy_tracker.services.usage.model.fold import tail
@@ -120,19 +120,7 @@ class HomeWatch:
             return span.to_ms
         from_ms = span.from_ms - MS_PER_HOUR
         hour = HomeHour(head_ms=from_ms)
-        states = await counted_states(self.store, self.directory, span.user_id)
-        news = [
-            (stream, step)
-            for stream, head in counted_heads(states).items()
-            for step in await settled_steps(
-                self.store,
-                stream,
-                head,
-                states[stream.device_id].rules or DeviceRules(),
-                from_ms=from_ms,
-                to_ms=span.to_ms,
-            )
-        ]
+        news = await steps_of_home(self.store, self.directory, span.user_id, from_ms=from_ms, to_ms=span.to_ms)
         crossings = hour.pass_over(news, tails=(), head_ms=span.to_ms, threshold_mj=threshold)
         known = await self.store.episodes(user_id=span.user_id, from_ms=from_ms, to_ms=span.to_ms)
         begun: Crossing | None = None

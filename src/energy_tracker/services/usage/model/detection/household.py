@@ -9,7 +9,7 @@ import msgspec
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_QUARTER_HOUR
 from energy_tracker.services.usage.model.detection.closing import home_quarter
 from energy_tracker.services.usage.model.detection.detector import observe
-from energy_tracker.services.usage.model.detection.findings import Finding
+from energy_tracker.services.usage.model.detection.findings import Finding, Kind
 from energy_tracker.services.usage.model.detection.homes import explained_by, is_away
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.state import State
@@ -22,6 +22,8 @@ MONTH_MS: Final = 30 * MS_PER_DAY
 _MONTHS_COMPARED: Final = 2
 _ABSENT_QUARTERS: Final = 96
 """A device that was silent for so long is not waited for: the home is what the others draw."""
+
+_KEPT_JUDGED: Final = 200
 
 
 class Judged(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -44,67 +46,81 @@ class Household(msgspec.Struct, frozen=True):
     judged: tuple[Judged, ...] = ()
 
 
+class HomeRules(NamedTuple):
+    """How a home is judged: in which zone, which devices add up to it, and what is told.
+
+    `muted` devices are not to be told of, nor is the silence of those with a rule of their own; `counted` are all but
+    sub-meters. No more than `notices_a_month` are told in 30 days.
+    """
+
+    zone: tzinfo
+    counted: Collection[int]
+    muted: Collection[int] = ()
+    silence_is_ruled: Collection[int] = ()
+    notices_a_month: int = NOTICES_A_MONTH
+
+
 class Found(NamedTuple):
-    """A transition of a finding, of a device or of the home (`HOME`); `explained` by findings of these devices."""
+    """A transition of a finding of a device, or of the home (`HOME`); `told` where it opens and the budget allows."""
 
     device_id: int
     finding: Finding
-    explained: tuple[int, ...] = ()
+    told: bool = False
 
 
 def judge_quarter(
-    household: Household,
-    quarters: Mapping[int, QuarterHour],
-    *,
-    counted: Collection[int],
-    muted: Collection[int],
-    zone: tzinfo,
+    household: Household, quarters: Mapping[int, QuarterHour], rules: HomeRules
 ) -> tuple[Household, list[Found]]:
     """Take the next quarter-hour of a home; return what is known then, and what was found.
 
-    `quarters` are those of its devices that were measured or heard of; `counted` are the devices that add up to the
-    home (no sub-meters), `muted` those that are not to be watched. Where findings of devices explain one of the home,
-    that is one cause, and said so.
+    `quarters` are those of its devices that were measured or heard of. Where findings of devices explain one of the
+    home, that is one cause: the home's is left out.
     """
     start_ms = household.through_ms
     devices, first_ms = dict(household.devices), dict(household.first_ms)
     away = is_away(devices.values())
-    found: list[Found] = []
+    findings: list[tuple[int, Finding]] = []
     expected: list[QuarterHour] = []
     for device_id in sorted({*devices, *quarters}):
-        quarter = quarters.get(device_id)
-        state = devices.get(device_id, State())
-        if quarter is None:
-            quarter = QuarterHour(start_ms, 0, 0, readings=0)
-        state, findings = observe(state, quarter, zone=zone, away=away)
+        quarter = quarters.get(device_id) or QuarterHour(start_ms, 0, 0, readings=0)
+        state, of_device = observe(devices.get(device_id, State()), quarter, zone=rules.zone, away=away)
         devices[device_id] = state
         first_ms.setdefault(device_id, start_ms)
-        if device_id in counted and state.runs.gap < _ABSENT_QUARTERS:
+        if device_id in rules.counted and state.runs.gap < _ABSENT_QUARTERS:
             expected.append(quarter)
-        if device_id not in muted:
-            found += [Found(device_id, finding) for finding in findings]
-    home, findings = observe(household.home, home_quarter(expected, start_ms=start_ms), zone=zone, away=away)
+        findings += [(device_id, finding) for finding in of_device if _is_wanted(device_id, finding, rules)]
+    whole = home_quarter(expected, start_ms=start_ms)
+    home, of_home = observe(household.home, whole, zone=rules.zone, away=away)
     causes = _findings_of(devices)
-    found += [Found(HOME, finding, explained_by(finding, causes)) for finding in findings]
-    after = Household(start_ms + MS_PER_QUARTER_HOUR, home, devices, first_ms, household.judged)
-    return after, found
+    findings += [(HOME, finding) for finding in of_home if not explained_by(finding, causes)]
+    household = Household(start_ms + MS_PER_QUARTER_HOUR, home, devices, first_ms, household.judged)
+    found: list[Found] = []
+    for device_id, finding in findings:
+        told = False
+        if finding.transition == "opened":
+            household, told = _weigh(household, finding, rules.notices_a_month)
+        found.append(Found(device_id, finding, told))
+    return household, found
 
 
-def weigh(household: Household, finding: Finding, *, notices_a_month: int) -> tuple[Household, bool]:
-    """Return whether a finding that opens is to be told within the budget, and the household that remembers it.
+def _is_wanted(device_id: int, finding: Finding, rules: HomeRules) -> bool:
+    is_ruled = finding.kind is Kind.SILENT and device_id in rules.silence_is_ruled
+    return device_id not in rules.muted and not is_ruled
+
+
+def _weigh(household: Household, finding: Finding, notices_a_month: int) -> tuple[Household, bool]:
+    """Return the household that remembers a finding that opens, and whether that is to be told within the budget.
 
     No more than `notices_a_month` are told in any 30 days, and only what is among the most important of the last
     60 days: where much is found, the bar rises by itself.
     """
-    recent = [one for one in household.judged if one.decided_ms > finding.decided_ms - _MONTHS_COMPARED * MONTH_MS]
+    since_ms = finding.decided_ms - _MONTHS_COMPARED * MONTH_MS
+    recent = [one for one in household.judged if one.decided_ms > since_ms]
     told = sum(one.told for one in recent if one.decided_ms > finding.decided_ms - MONTH_MS)
     ahead = sum(one.score >= finding.score for one in recent)
     tell = told < notices_a_month and ahead < _MONTHS_COMPARED * notices_a_month
     judged = (*recent, Judged(finding.decided_ms, finding.score, tell))[-_KEPT_JUDGED:]
     return msgspec.structs.replace(household, judged=judged), tell
-
-
-_KEPT_JUDGED: Final = 200
 
 
 def _findings_of(devices: Mapping[int, State]) -> dict[int, list[Finding]]:
