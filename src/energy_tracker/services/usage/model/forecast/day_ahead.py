@@ -133,18 +133,18 @@ def _forecast_day(days: Days, target: int, slots: set[int], learned: Learned) ->
     scale = scales(levels(days), target - len(days.rows) + 1)
     trust = learned.view_weights(len(VIEWS))
     widen = 1 + 2 / days.measured if days.measured < ENOUGH_DAYS else 1.0
-    whole_day: list[float | None] = [energy for row in days.rows for energy in row]
-    floor_kwh = 0.0 if all(energy is None or energy >= 0 for energy in whole_day) else None
+    line = [energy for row in days.rows for energy in row]
+    floor_kwh = 0.0 if all(energy is None or energy >= 0 for energy in line) else None
     made = {}
     for slot in slots:
-        sample = sample_of(days, slot, weights, scale) or _any_hour(days, weights, scale)
+        sample = sample_of(line, slot, weights, scale) or _any_hour(line, weights, scale)
         made[slot] = _read(sample, learned.levels, trust, widen, floor_kwh)
     return made
 
 
-def _any_hour(days: Days, weights: Sequence[Sequence[float]], scale: Sequence[float]) -> Sample:
+def _any_hour(line: Sequence[float | None], weights: Sequence[Sequence[float]], scale: Sequence[float]) -> Sample:
     """Return the sample of the nearest hours that were ever measured; for an hour of the clock that never was."""
-    found = (sample_of(days, slot, weights, scale) for slot in range(SLOTS))
+    found = (sample_of(line, slot, weights, scale) for slot in range(SLOTS))
     return next(sample for sample in found if sample is not None)
 
 
@@ -161,7 +161,7 @@ def _read(
         start_ms=0,
         length_ms=MS_PER_HOUR,
         quantiles_kwh=tuple(quantiles),
-        mean_kwh=sum(trust[view] * sample.means_kwh[view] for view in views),
+        mean_kwh=sum(trust[view] * sample.mean_kwh(view) for view in views),
         views_kwh=tuple(sample.quantile(view, QUANTILES[MEDIAN]) for view in views),
     )
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta, tzinfo
+from datetime import UTC, date, timedelta, tzinfo
 from itertools import pairwise
 from typing import Final
 
-from energy_tracker.kit.instants import MS_PER_HOUR, from_ms
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_HOUR, from_ms, to_ms
 from energy_tracker.kit.quantities import millijoules_to_kwh
 from energy_tracker.services.usage.model.calendar import cut
+
+_EPOCH: Final = date(1970, 1, 1)
 
 SLOTS: Final = 24
 """The hours that a local clock shows."""
@@ -85,7 +87,31 @@ class Days:
     @property
     def measured(self) -> int:
         """The number of days of which at least half the hours were measured."""
-        return sum(2 * sum(energy is not None for energy in row) >= SLOTS for row in self.rows)
+        return sum(2 * row.count(None) <= SLOTS for row in self.rows)
+
+
+class LocalClock:
+    """What the clock of a zone shows; the zone is asked once for each day that has no change of clocks in it."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._offset_ms: dict[int, int | None] = {}
+
+    def shows(self, instant_ms: int) -> tuple[int, int]:
+        """Return the local date, as days since 1970, and the hour."""
+        day = instant_ms // MS_PER_DAY
+        if day not in self._offset_ms:
+            begin_ms, end_ms = self._ask(day * MS_PER_DAY), self._ask((day + 1) * MS_PER_DAY)
+            self._offset_ms[day] = begin_ms if begin_ms == end_ms else None
+        offset_ms = self._offset_ms[day]
+        local_day, into_ms = divmod(
+            instant_ms + (self._ask(instant_ms) if offset_ms is None else offset_ms), MS_PER_DAY
+        )
+        return local_day, into_ms // MS_PER_HOUR
+
+    def _ask(self, instant_ms: int) -> int:
+        local = from_ms(instant_ms).astimezone(self._zone)
+        return to_ms(local.replace(tzinfo=UTC)) - instant_ms
 
 
 def lay_days(history: Sequence[HourUse], zone: tzinfo, *, until_ms: int, most_days: int) -> Days:
@@ -93,24 +119,25 @@ def lay_days(history: Sequence[HourUse], zone: tzinfo, *, until_ms: int, most_da
 
     The last row is the day of the instant, or the one before where it is a midnight. Hours may come in any order.
     """
-    last = from_ms(until_ms - 1).astimezone(zone).date()
-    first = last - timedelta(days=most_days - 1)
-    begin_ms = until_ms - (most_days + 1) * SLOTS * MS_PER_HOUR
-    found: dict[tuple[date, int], list[float]] = {}
+    clock = LocalClock(zone)
+    last, _ = clock.shows(until_ms - 1)
+    begin_ms = until_ms - (most_days + 1) * MS_PER_DAY
+    found: dict[int, list[float | None]] = {}
     for hour in history:
         if hour.start_ms < begin_ms or hour.start_ms + hour.length_ms > until_ms:
             continue
         energy_kwh = hour.whole_hour_kwh
-        if energy_kwh is not None:
-            local = from_ms(hour.start_ms).astimezone(zone)
-            found.setdefault((local.date(), local.hour), []).append(energy_kwh)
-    if found:
-        first = max(first, min(day for day, _ in found))
-    rows: list[list[float | None]] = [[None] * SLOTS for _ in range((last - first).days + 1)]
-    for (day, slot), energies in found.items():
-        if day >= first:
-            rows[(day - first).days][slot] = sum(energies) / len(energies)
-    return Days(first, rows)
+        if energy_kwh is None:
+            continue
+        day, slot = clock.shows(hour.start_ms)
+        row = found.get(day)
+        if row is None:
+            row = found[day] = [None] * SLOTS
+        twin = row[slot]
+        row[slot] = energy_kwh if twin is None else (twin + energy_kwh) / 2
+    first = max(last - most_days + 1, min(found, default=last))
+    rows = [found.get(day) or [None] * SLOTS for day in range(first, last + 1)]
+    return Days(_EPOCH + timedelta(days=first), rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +152,8 @@ class Place:
 
 def places(zone: tzinfo, from_instant_ms: int, to_instant_ms: int) -> list[Place]:
     """Return the hours of a range, cut as all hours are: a day has 23, 24 or 25 of them."""
-    found = []
+    clock, found = LocalClock(zone), []
     for start_ms, end_ms in pairwise(cut(zone, "hour", from_instant_ms, to_instant_ms)):
-        local = from_ms(start_ms).astimezone(zone)
-        found.append(Place(start_ms, end_ms - start_ms, local.date(), local.hour))
+        day, slot = clock.shows(start_ms)
+        found.append(Place(start_ms, end_ms - start_ms, _EPOCH + timedelta(days=day), slot))
     return found

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import mul
 from typing import Final
 
 from energy_tracker.services.usage.model.forecast.hours import SLOTS, Days
@@ -45,7 +46,7 @@ _LEVEL_WITHIN: Final = (0.4, 2.5)
 
 
 def day_weights(view: View, days: Days, target: int) -> list[float]:
-    """Return how much each row counts for a day, by age and weekday."""
+    """Return how much each row counts for a day, by age and weekday; then, again for each row, its hours beside."""
     weekday, weekend = days.weekday(target), days.weekday(target) >= _SATURDAY
     decay = 0.5 ** (1 / view.half_life_days)
     weights = []
@@ -53,7 +54,7 @@ def day_weights(view: View, days: Days, target: int) -> list[float]:
         other = days.weekday(index)
         kind = view.same_kind if (other >= _SATURDAY) == weekend else view.other_kind
         weights.append((view.same_weekday if other == weekday else kind) * decay ** (target - index))
-    return weights
+    return weights + [view.next_hour * weight for weight in weights]
 
 
 def levels(days: Days) -> list[float]:
@@ -93,49 +94,55 @@ def scales(level: Sequence[float], days_ahead: int) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Energies in ascending order; for each view the part of all weight that lies below the middle of each."""
+    """Energies in ascending order, and for each view the weight of each and that of all up to it."""
 
     energies_kwh: list[float]
-    positions: list[list[float]]
-    means_kwh: list[float]
+    weights: list[list[float]]
+    reached: list[list[float]]
 
     def quantile(self, view: int, level: float) -> float:
-        """Return a view's quantile: linear between the energies, the least and the largest beyond the ends."""
-        energies, positions = self.energies_kwh, self.positions[view]
-        above = bisect_left(positions, level)
+        """Return a view's quantile.
+
+        An energy lies at the middle of its weight; between two it is linear, beyond the ends the least and the largest.
+        """
+        energies, weights, reached = self.energies_kwh, self.weights[view], self.reached[view]
+        wanted = level * reached[-1]
+        above = min(bisect_left(reached, wanted), len(reached) - 1)
+        if reached[above] - weights[above] / 2 < wanted:
+            above += 1
         if above == 0:
             return energies[0]
-        if above == len(positions):
+        if above == len(reached):
             return energies[-1]
-        below_at, above_at = positions[above - 1], positions[above]
-        part = (level - below_at) / (above_at - below_at) if above_at > below_at else 1.0
+        below_at, above_at = (reached[place] - weights[place] / 2 for place in (above - 1, above))
+        part = (wanted - below_at) / (above_at - below_at) if above_at > below_at else 1.0
         return energies[above - 1] + part * (energies[above] - energies[above - 1])
 
+    def mean_kwh(self, view: int) -> float:
+        """Return a view's mean."""
+        return sum(map(mul, self.energies_kwh, self.weights[view])) / self.reached[view][-1]
 
-def sample_of(days: Days, slot: int, weights: Sequence[Sequence[float]], scale: Sequence[float]) -> Sample | None:
-    """Return what is like an hour of the clock: that hour and its neighbours in all rows. None where nothing is."""
-    pool: list[tuple[float, int, bool]] = []
-    rows, last = days.rows, len(days.rows) - 1
-    for index, row in enumerate(rows):
-        factor = scale[index]
-        energy = row[slot]
-        if energy is not None:
-            pool.append((energy * factor, index, False))
-        before = row[slot - 1] if slot else (rows[index - 1][-1] if index else None)
-        if before is not None:
-            pool.append((before * factor, index, True))
-        after = row[slot + 1] if slot < SLOTS - 1 else (rows[index + 1][0] if index < last else None)
-        if after is not None:
-            pool.append((after * factor, index, True))
+
+def sample_of(
+    line: Sequence[float | None], slot: int, weights: Sequence[Sequence[float]], scale: Sequence[float]
+) -> Sample | None:
+    """Return what is like an hour of the clock: that hour and its neighbours in all rows. None where nothing is.
+
+    `line` is all rows in one, `weights` has for each view first those of the rows, then those of the rows for the hours beside.
+    """
+    count = len(scale)
+    pool: list[tuple[float, int]] = []
+    for offset, beside in ((0, 0), (-1, count), (1, count)):
+        first = slot + offset
+        hours = [None, *line[SLOTS - 1 :: SLOTS]] if first < 0 else line[first::SLOTS]
+        pool += [
+            (energy * factor, beside + index)
+            for index, (energy, factor) in enumerate(zip(hours, scale, strict=False))
+            if energy is not None
+        ]
     if not pool:
         return None
     pool.sort()
-    positions, means = [], []
-    for view, of_rows in zip(VIEWS, weights, strict=True):
-        weighed = [of_rows[index] * view.next_hour if beside else of_rows[index] for _, index, beside in pool]
-        total = sum(weighed)
-        positions.append(
-            [(reached - weight / 2) / total for reached, weight in zip(accumulate(weighed), weighed, strict=True)]
-        )
-        means.append(sum(entry[0] * weight for entry, weight in zip(pool, weighed, strict=True)) / total)
-    return Sample([entry[0] for entry in pool], positions, means)
+    order = [index for _, index in pool]
+    weighed = [list(map(of_rows.__getitem__, order)) for of_rows in weights]
+    return Sample([energy for energy, _ in pool], weighed, [list(accumulate(of_view)) for of_view in weighed])
