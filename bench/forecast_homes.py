@@ -4,7 +4,6 @@ import csv
 import gzip
 import random
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -12,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from energy_tracker.kit.instants import MS_PER_HOUR, to_ms
 from energy_tracker.services.usage.model.forecast.hours import HourUse
+from energy_tracker.services.usage.model.forecast.series import hours_of_points
 
 _AUSGRID_CLOCK = timezone(timedelta(hours=10))
 _OFTEN_LARGE = ("Refrigerator", "Freezer", "Dishwasher", "Washingmachine", "Cookingstove", "WaterKettle", "PC-Desktop")
@@ -38,7 +38,7 @@ def ausgrid_homes(folder: Path) -> list[Home]:
                 (to_ms(datetime.fromisoformat(row[""]).replace(tzinfo=_AUSGRID_CLOCK)), float(row["GC"]))
                 for row in csv.DictReader(file)
             ]
-        homes.append(Home(path.stem, ZoneInfo("Australia/Sydney"), hours_of(rows)))
+        homes.append(Home(path.stem, ZoneInfo("Australia/Sydney"), hours_of_points(rows)))
     return homes
 
 
@@ -52,19 +52,7 @@ def home_of_file(path: Path, zone: tzinfo) -> Home:
             except (ValueError, IndexError):
                 continue
             rows.append((to_ms(instant if instant.tzinfo else instant.replace(tzinfo=UTC)), energy_kwh))
-    return Home(path.name.partition(".")[0], zone, hours_of(rows))
-
-
-def hours_of(rows: Iterable[tuple[int, float]]) -> list[HourUse]:
-    """Add up equally long steps (start in ms since 1970, kWh) to hours; an hour with a step missing is covered less."""
-    steps: dict[int, dict[int, float]] = defaultdict(dict)
-    for start_ms, energy_kwh in rows:
-        steps[start_ms - start_ms % MS_PER_HOUR][start_ms] = energy_kwh
-    most = max((len(found) for found in steps.values()), default=1)
-    return [
-        HourUse(start_ms, MS_PER_HOUR, sum(found.values()), MS_PER_HOUR * len(found) // most)
-        for start_ms, found in sorted(steps.items())
-    ]
+    return Home(path.name.partition(".")[0], zone, hours_of_points(rows))
 
 
 Days = dict[str, list[float]]

@@ -10,7 +10,7 @@ QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 MEDIAN: Final = QUANTILES.index(0.5)
 
-_RATE_PER_DAY: Final = 0.06
+_RATE_PER_DAY: Final = 0.04
 _ROOM: Final = 0.01
 _LOSS_KEPT_PER_DAY: Final = 0.95
 _SHARPNESS: Final = 60.0

@@ -120,7 +120,8 @@ class Sample:
 
     def mean_kwh(self, view: int) -> float:
         """Return a view's mean."""
-        return sum(map(mul, self.energies_kwh, self.weights[view])) / self.reached[view][-1]
+        total: float = sum(map(mul, self.energies_kwh, self.weights[view]))
+        return total / self.reached[view][-1]
 
 
 def sample_of(
@@ -128,7 +129,7 @@ def sample_of(
 ) -> Sample | None:
     """Return what is like an hour of the clock: that hour and its neighbours in all rows. None where nothing is.
 
-    `line` is all rows in one, `weights` has for each view first those of the rows, then those of the rows for the hours beside.
+    `line` is all rows in one; `weights` has for each view what `day_weights` returns.
     """
     count = len(scale)
     pool: list[tuple[float, int]] = []
