@@ -38,7 +38,7 @@ class HourUse:
     @property
     def whole_hour_kwh(self) -> float | None:
         """What a whole hour uses at this rate, None where too little was measured to say."""
-        if self.energy_kwh is None or self.covered_ms < LEAST_COVERAGE * self.length_ms:
+        if self.energy_kwh is None or self.covered_ms <= 0 or self.covered_ms < LEAST_COVERAGE * self.length_ms:
             return None
         return self.energy_kwh * MS_PER_HOUR / min(self.covered_ms, self.length_ms)
 

@@ -47,7 +47,7 @@ def forecast_series(
 
     Learns from the last weeks of the series itself. Raises `StepTooLong` and `TooLittleHistory`.
     """
-    history = hours_of_points(points)
+    history = hours_of_points(point for point in points if from_ms is None or point[0] < from_ms)
     if from_ms is None:
         from_ms = max((hour.start_ms + hour.length_ms for hour in history), default=0)
     learned = learn_from_history(history, zone=zone, until_ms=from_ms)
