@@ -170,17 +170,19 @@ def main() -> int:
     parser.add_argument("--file", type=Path, action="append", default=[], help="another series, may be repeated")
     parser.add_argument("--zone", type=ZoneInfo, default=UTC, help="the time zone of those series")
     parser.add_argument("--made", type=int, default=4, help="how many homes to make of appliances")
+    parser.add_argument("--devices", type=int, default=0, help="how many single appliances to try too")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", help="not used: nothing is written")
     options = parser.parse_args()
     homes = [home_of_file(path, options.zone) for path in options.file]
     if options.data:
         data = Path(options.data)
-        homes += ausgrid_homes(data / "ausgrid") + made_homes(data, options.made, options.seed)
+        homes += ausgrid_homes(data / "ausgrid") + made_homes(data, options.made, options.devices, options.seed)
     if not homes:
         return 2
     results = {home.name: Trial(home).run().figures() for home in homes}
-    print(json.dumps({"all": summary(results), "homes": results}, indent=2))
+    of_homes = {name: figures for name, figures in results.items() if not name.startswith("device-")}
+    print(json.dumps({"all": summary(of_homes), "homes": results}, indent=2))
     return 0
 
 

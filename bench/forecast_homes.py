@@ -15,6 +15,7 @@ from energy_tracker.services.usage.model.forecast.series import hours_of_points
 
 _AUSGRID_CLOCK = timezone(timedelta(hours=10))
 _OFTEN_LARGE = ("Refrigerator", "Freezer", "Dishwasher", "Washingmachine", "Cookingstove", "WaterKettle", "PC-Desktop")
+_ALWAYS_ON = ("Refrigerator", "Freezer", "Router")
 _MINUTES_PER_DAY = 1_440
 _DAYS_OF_A_MADE_HOME = 365
 _LEAST_DAYS_OF_AN_APPLIANCE = 4
@@ -81,29 +82,36 @@ def appliances(folder: Path) -> dict[tuple[str, str], Days]:
     }
 
 
-def made_homes(folder: Path, count: int, seed: int) -> list[Home]:
-    """Make homes of a dozen appliances each, day by day a real day of each, of the same kind of weekday.
+def made_homes(folder: Path, count: int, devices: int, seed: int) -> list[Home]:
+    """Make homes of a dozen appliances each, day by day a real day of each, of the same kind of weekday; and devices.
 
-    So that no day comes twice as it was, each is moved by up to 40 minutes and made up to a tenth longer or shorter
+    So that no day comes twice as it was, each is moved by up to 40 minutes and made up to a tenth larger or smaller
     in power. A home is away for some days in a year, and uses more in winter.
     """
     pool = {name: days for name, days in appliances(folder).items() if len(days) >= _LEAST_DAYS_OF_AN_APPLIANCE}
-    return [_made_home(pool, f"made-{seed}-{number}", random.Random(f"{seed}/{number}")) for number in range(count)]
-
-
-def _made_home(pool: dict[tuple[str, str], Days], name: str, rng: random.Random) -> Home:
     large = sorted(key for key in pool if key[0] in _OFTEN_LARGE)
-    chosen = sorted({*rng.sample(large, 6), *rng.sample(sorted(pool), 8)})
+    made = []
+    for number in range(count):
+        rng = random.Random(f"{seed}/home/{number}")
+        chosen = sorted({*rng.sample(large, 6), *rng.sample(sorted(pool), 8)})
+        made.append(_made_home({key: pool[key] for key in chosen}, f"home-{seed}-{number}", rng))
+    for number, key in enumerate(random.Random(seed).sample(sorted(pool), devices)):
+        name = f"device-{seed}-{number}-{key[0]}"
+        made.append(_made_home({key: pool[key]}, name, random.Random(f"{seed}/device/{number}")))
+    return made
+
+
+def _made_home(chosen: dict[tuple[str, str], Days], name: str, rng: random.Random) -> Home:
     first = datetime(2026, 1, 1, tzinfo=UTC)
     away = {start + day for start in rng.sample(range(40, 360), 3) for day in range(rng.randint(2, 9))}
     hours_kwh = [0.0] * (24 * _DAYS_OF_A_MADE_HOME)
-    for key in chosen:
-        always_on = key[0] in {"Refrigerator", "Freezer", "Router"}
+    for key, days in chosen.items():
+        always_on = key[0] in _ALWAYS_ON
         season = 0.0 if always_on else rng.uniform(0.0, 0.25)
         for index in range(_DAYS_OF_A_MADE_HOME):
             if index in away and not always_on:
                 continue
-            minutes = _some_day(pool[key], weekend=(first + timedelta(days=index)).weekday() >= 5, rng=rng)
+            minutes = _some_day(days, weekend=(first + timedelta(days=index)).weekday() >= 5, rng=rng)
             shift = rng.randint(-40, 40)
             factor = rng.uniform(0.9, 1.1) * (1 + season * (1 - 4 * min(index, 365 - index) / 365))
             for hour in range(24):
@@ -111,14 +119,11 @@ def _made_home(pool: dict[tuple[str, str], Days], name: str, rng: random.Random)
                 power = sum(minutes[(begin + minute) % _MINUTES_PER_DAY] for minute in range(60))
                 hours_kwh[24 * index + hour] += factor * power / 60_000
     begin_ms = to_ms(first)
-    return Home(
-        name,
-        UTC,
-        [
-            HourUse(begin_ms + MS_PER_HOUR * place, MS_PER_HOUR, energy_kwh, MS_PER_HOUR)
-            for place, energy_kwh in enumerate(hours_kwh)
-        ],
-    )
+    hours = [
+        HourUse(begin_ms + MS_PER_HOUR * place, MS_PER_HOUR, energy_kwh, MS_PER_HOUR)
+        for place, energy_kwh in enumerate(hours_kwh)
+    ]
+    return Home(name, UTC, hours)
 
 
 def _some_day(days: Days, *, weekend: bool, rng: random.Random) -> list[float]:

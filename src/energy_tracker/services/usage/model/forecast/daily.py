@@ -23,14 +23,22 @@ _LEAST_SHARE: Final = 0.7
 _OUTLIER: Final = 5.0
 """How many times the usual distance from the median a day is let count."""
 
+_SELDOM: Final = 2
+"""How many days in six weeks may be odd; a washing machine's days come more often."""
+
 _FIRST_TRY: Final = 7
 """In the first week nothing is tried: too little was known."""
 
 _TRIED_AHEAD_DAYS: Final = 10
+_TRIED_DAYS: Final = (5, 8, 12, 17, 24)
+_UNKNOWN_DEVIATION: Final = 0.5
 _SHARPNESS: Final = 6.0
-_PRIOR_TRIES: Final = 3.0
-_PRIOR_CARRY: Final = 0.35
+_PRIOR_TRIES: Final = 4.0
+_CARRY: Final = 0.35
 """How much of a day's error the next one has, on average over homes."""
+
+_CARRIED: Final = (1 + _CARRY) / (1 - _CARRY)
+"""By how much this raises the variance of a sum of days."""
 
 _PRIOR_DRIFT: Final = 0.02
 """By how much of itself the level of a home wanders in a day: over 25 days by a tenth."""
@@ -63,10 +71,10 @@ class Course:
     level_kwh: float
     trend_kwh: float
     weekday_factors: tuple[float, ...]
-    errors_kwh: dict[int, float]
-    """By the number of days: the mean square error of their mean, as tried on the past; few of them, if any."""
-    tries: dict[int, float]
     day_deviation_kwh: float
+    """How far a day is from what is expected of it, as a standard deviation."""
+    drift_kwh: float
+    """By how much the level wanders in a day, as a standard deviation; over n days by its root times that."""
 
     def day_kwh(self, ahead: int, weekday: int) -> float:
         """Return what a day uses that is `ahead` (from 1) days behind the last one known."""
@@ -77,17 +85,10 @@ class Course:
         """Return the standard deviation of the sum of the next days around what is expected.
 
         Days in a row err alike, and the level wanders: the deviation grows faster than with the root of the days.
-        What was tried on the home's own past counts by how often it could be tried, beside what homes do.
         """
         if days <= 0:
             return 0.0
-        carried = (1 + _PRIOR_CARRY) / (1 - _PRIOR_CARRY) if days > 1 else 1.0
-        variance = self.day_deviation_kwh**2 * carried / days + (_PRIOR_DRIFT * self.level_kwh) ** 2 * days
-        nearest = min(self.errors_kwh, key=lambda tried: abs(tried - days), default=None)
-        if nearest is not None:
-            tries = self.tries[nearest]
-            variance = (variance * _PRIOR_TRIES + self.errors_kwh[nearest] * tries) / (_PRIOR_TRIES + tries)
-        return days * sqrt(variance)
+        return days * sqrt(self.day_deviation_kwh**2 * _CARRIED / days + self.drift_kwh**2 * days)
 
 
 def course_of(totals: Sequence[float | None], weekdays: Sequence[int]) -> Course:
@@ -100,23 +101,27 @@ def course_of(totals: Sequence[float | None], weekdays: Sequence[int]) -> Course
     mixed = [
         sum(part * path[index] for part, path in zip(trust, paths, strict=True)) for index in range(len(plain) + 1)
     ]
-    errors, tries = _tried(plain, mixed)
     known = [
         (day - level) ** 2
         for day, level in zip(plain[_FIRST_TRY:], mixed[_FIRST_TRY:-1], strict=True)
         if day is not None
     ]
-    deviation = sqrt(sum(known) / len(known)) if known else 0.5 * mixed[-1]
-    return Course(mixed[-1], _TREND_BELIEVED * _slope(plain), tuple(factors), errors, tries, deviation)
+    deviation = sqrt(sum(known) / len(known)) if known else _UNKNOWN_DEVIATION * mixed[-1]
+    return Course(
+        mixed[-1], _TREND_BELIEVED * _slope(plain), tuple(factors), deviation, _drift(plain, mixed, deviation)
+    )
 
 
 def _without_outliers(totals: Sequence[float | None]) -> list[float | None]:
+    """Return the days with those cut down that are far from all others; what comes again is no outlier."""
     known = [day for day in totals[-42:] if day is not None] or [day for day in totals if day is not None]
     middle = median(known)
     usual = 1.4826 * median(abs(day - middle) for day in known)
-    if usual == 0:
+    if usual == 0 or len(known) <= 2 * _SELDOM:
         return list(totals)
-    low, high = middle - _OUTLIER * usual, middle + _OUTLIER * usual
+    ordered = sorted(known)
+    low = min(middle - _OUTLIER * usual, ordered[_SELDOM])
+    high = max(middle + _OUTLIER * usual, ordered[-_SELDOM - 1])
     return [None if day is None else min(max(day, low), high) for day in totals]
 
 
@@ -169,22 +174,24 @@ def _trust(totals: Sequence[float | None], paths: Sequence[Sequence[float]]) -> 
     return [weight / sum(raw) for weight in raw]
 
 
-def _tried(totals: Sequence[float | None], levels: Sequence[float]) -> tuple[dict[int, float], dict[int, float]]:
-    """Return the mean square error of the level for the mean of some days to come, and how many tries that were.
+def _drift(totals: Sequence[float | None], levels: Sequence[float], day_deviation_kwh: float) -> float:
+    """Return by how much the level wanders in a day.
 
-    Tries that overlap are not counted as several.
+    The level of each past day is tried on the mean of some days that followed; what it was off by more than days in
+    themselves explain is the drift. Tries that overlap do not count as several, and what homes do counts beside.
     """
-    errors, tries = {}, {}
-    for count in (1, 3, 5, 8, 12, 17, 24):
+    variance, weight = _PRIOR_TRIES * (_PRIOR_DRIFT * levels[-1]) ** 2, _PRIOR_TRIES
+    for count in _TRIED_DAYS:
         squares = [
             (came - levels[index]) ** 2
             for index, came in enumerate(_means_ahead(totals, count))
             if came is not None and index >= _FIRST_TRY
         ]
         if squares:
-            errors[count] = sum(squares) / len(squares)
-            tries[count] = len(squares) / count
-    return errors, tries
+            unexplained = sum(squares) / len(squares) - day_deviation_kwh**2 * _CARRIED / count
+            variance += len(squares) / count * max(0.0, unexplained / count)
+            weight += len(squares) / count
+    return sqrt(variance / weight)
 
 
 def _slope(totals: Sequence[float | None]) -> float:
