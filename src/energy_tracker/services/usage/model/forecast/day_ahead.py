@@ -36,7 +36,11 @@ LEAST_DAYS: Final = 3
 """With fewer measured days there is no forecast."""
 
 ENOUGH_DAYS: Final = 14
-"""With fewer measured days the bands are widened, and the forecast says that there is little history."""
+"""With fewer measured days the forecast says that there is little history."""
+
+_WIDEN_DAYS: Final = 2
+_WIDEN_UNTIL_DAYS: Final = 40
+"""Until there are so many days, bands are wider than the sample: by three fifths with 3 days, a tenth with 14."""
 
 LEARNING_DAYS: Final = 28
 _FIRST_LEARNING_DAY: Final = 7
@@ -132,7 +136,7 @@ def _forecast_day(days: Days, target: int, slots: set[int], learned: Learned) ->
     weights = [day_weights(view, days, target) for view in VIEWS]
     scale = scales(levels(days), target - len(days.rows) + 1)
     trust = learned.view_weights(len(VIEWS))
-    widen = 1 + 2 / days.measured if days.measured < ENOUGH_DAYS else 1.0
+    widen = 1 + max(0.0, _WIDEN_DAYS / days.measured - _WIDEN_DAYS / _WIDEN_UNTIL_DAYS)
     line = [energy for row in days.rows for energy in row]
     floor_kwh = 0.0 if all(energy is None or energy >= 0 for energy in line) else None
     made = {}

@@ -17,6 +17,9 @@ MONTH_HISTORY_DAYS: Final = 112
 _DEVIATIONS: Final = 1.2816
 """Of a normal distribution 80 % lie within this many standard deviations."""
 
+_GUESSED: Final = 1.1
+"""The deviation is itself a guess, from about seven tries: Student's t with so many degrees is this much wider."""
+
 
 @dataclass(frozen=True, slots=True)
 class MonthEnd:
@@ -74,7 +77,7 @@ def expect_month(history: Sequence[HourUse], *, zone: tzinfo, at_ms: int) -> Mon
         coming_kwh += share * course.day_kwh((place.day - today).days + 1, place.day.weekday())
     gaps_kwh = missing * course.day_kwh(0, today.weekday())
     expected_kwh = so_far_kwh + gaps_kwh + coming_kwh
-    deviation_kwh = _DEVIATIONS * course.deviation_kwh(coming_days + missing)
+    deviation_kwh = _DEVIATIONS * _GUESSED * course.deviation_kwh(coming_days + missing)
     if days.measured < ENOUGH_DAYS:
         deviation_kwh *= 1 + 3 / days.measured
     return MonthEnd(
