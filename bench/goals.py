@@ -104,6 +104,34 @@ GOALS = (
     ),
     Goal("import, nothing running", "import_csv", ("nothing running", "rows_per_s"), "at least", 50_000, "rows/s"),
     Goal("import, system running", "import_csv", ("system running", "rows_per_s"), "at least", 50_000, "rows/s"),
+    Goal(
+        "a day ahead, error over the same hour a week before",
+        "forecast",
+        ("all", "error_over_naive"),
+        "at most",
+        0.74,
+        "",
+    ),
+    Goal(
+        "a day ahead, the home where the band holds least",
+        "forecast",
+        ("all", "band_coverage_least"),
+        "at least",
+        0.76,
+        "",
+    ),
+    Goal(
+        "a day ahead, the home where the band holds most",
+        "forecast",
+        ("all", "band_coverage_most"),
+        "at most",
+        0.84,
+        "",
+    ),
+    *(
+        Goal(f"month's end after {days} days, error", "forecast", ("all", "month_end_error", days), "at most", most, "")
+        for days, most in (("5", 0.12), ("10", 0.09), ("15", 0.065), ("20", 0.045))
+    ),
     *(
         Goal(f"usage-service over a loader, {where}, {name}", "distributed_usage", (where, name, "ratio"), *least)
         for where, least in (("sharing", ("at least", 0.5, "")), ("apart", ("at least", 0.9, "")))
