@@ -1,9 +1,9 @@
 """The score of the Numenta Anomaly Benchmark, written from its paper (Lavin and Ahmad, 2015) and its published rules.
 
 A detector gives each point 0 to 1; ONE threshold for all files is sought that gives the best sum. In the standard
-profile a window counts once, the more the earlier its first alarm lies (a sigmoid, from 1 at its left to 0 at its right
-edge); a window without an alarm costs 1; an alarm outside costs up to 0.11, less just behind a window. The first 15 % of
-a file, at most 750 points, do not count. 0 is what silence gets, 100 what only early hits do.
+profile a window counts once, the more the earlier its first alarm lies (a sigmoid, from 1 at its left to 0 at its
+right edge); a window without an alarm costs 1; an alarm outside costs up to 0.11, less just behind a window. The first
+15 % of a file, at most 750 points, do not count. 0 is what silence gets, 100 what only early hits do.
 """
 
 import math

@@ -17,7 +17,7 @@ CAP: Final = 9.0
 _TAIL_SHARE: Final = 5  # the tail is the strongest fifth …
 _TAIL_MOST: Final = 24  # … and not more than so many stretches
 _PRIOR_SLOPE: Final = 0.10  # a tail is taken to fall this fast …
-_PRIOR_WEIGHT: Final = 3.0  # … with the weight of so many stretches, until it has shown otherwise
+_PRIOR_WEIGHT: Final = 8.0  # … with the weight of so many stretches, until it has shown otherwise
 _LEAST: Final = 1e-6
 
 

@@ -20,11 +20,13 @@ KINDS: Final = (
     "frozen",
 )
 """What the strengths of `Signals.strengths` are of, in their order."""
+FAMILIES: Final = ("step", "step", "level", "level", "range", "range", "season", "season", "unrest", "unrest", "frozen")
+"""Kinds of one family say the same of a point; those of two families bear each other out."""
 
 _FAST: Final = 1 / 5
 _SLOW: Final = 1 / 100
 _LONG: Final = 1 / 2000
-_SCALE: Final = 1 / 500
+_SCALE: Final = 1 / 1500
 _RESTLESS: Final = 1 / 24
 _SEASON: Final = 1 / 4
 _SHARE_OF_SCALE: Final = 0.05
