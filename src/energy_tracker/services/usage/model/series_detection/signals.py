@@ -31,6 +31,7 @@ _RESTLESS: Final = 1 / 24
 _SEASON: Final = 1 / 4
 _SHARE_OF_SCALE: Final = 0.05
 _LEAST: Final = 1e-9
+_TINY: Final = 1e-200
 
 
 class Signals:
@@ -52,17 +53,18 @@ class Signals:
         if self._seen == 1:
             self._value = self._fast = self._slow = self._long = value
         share = 1 / self._seen
-        least = _LEAST * (abs(self._long) + abs(value)) + 1e-12
+        least = _LEAST * (abs(self._long) + abs(value)) + _TINY
         usual_step = self._steps + least
         usual_range = self._range + least
-        step = (value - self._fast) / usual_step
-        self._fast += (value - self._fast) * max(_FAST, share)
+        jump = value - self._fast
+        step = jump / usual_step
+        self._fast += jump * max(_FAST, share)
         shift = (self._fast - self._slow) / usual_range
         distance = (value - self._long) / usual_range
         season = self._season(instant_s, value) / usual_range
         wild = (self._wild + _SHARE_OF_SCALE * usual_step) / (usual_step * (1 + _SHARE_OF_SCALE))
-        self._run = self._run + 1 if value == self._value else 0
-        self._learn(value, step * usual_step, share)
+        self._run = self._run + 1 if value == self._value and self._steps else 0
+        self._learn(value, jump, share)
         return (
             max(step, 0.0),
             max(-step, 0.0),
@@ -83,9 +85,9 @@ class Signals:
         self._off_season += (off - self._off_season) * _SEASON
         return self._off_season
 
-    def _learn(self, value: float, step: float, share: float) -> None:
-        self._steps += (abs(step) - self._steps) * max(_SCALE, share)
-        self._wild += (abs(step) - self._wild) * max(_RESTLESS, share)
+    def _learn(self, value: float, jump: float, share: float) -> None:
+        self._steps += (abs(jump) - self._steps) * max(_SCALE, share)
+        self._wild += (abs(jump) - self._wild) * max(_RESTLESS, share)
         self._range += (abs(value - self._long) - self._range) * max(_SCALE, share)
         self._slow += (value - self._slow) * max(_SLOW, share)
         self._long += (value - self._long) * max(_LONG, share)
