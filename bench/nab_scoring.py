@@ -35,7 +35,7 @@ class Judged:
 
 
 def _sigmoid(position: float) -> float:
-    return -1.0 if position > _FAR else 2.0 / (1.0 + math.exp(5.0 * position)) - 1.0
+    return -1.0 if position >= _FAR else 2.0 / (1.0 + math.exp(5.0 * position)) - 1.0
 
 
 def judge(series: Series, scores: Sequence[float]) -> Judged:
