@@ -17,9 +17,9 @@ TOLD: Final = 0.4
 
 _GOING_ON: Final = 0.85  # an event goes on where the score is at least this share of its first
 _LONGEST: Final = 4 * REST  # however long it goes on, it is told again after so many points
-_CLEARLY: Final = 0.12
-_SECOND: Final = 0.8  # how much the second family that finds a point strange adds to the first
-_FREQUENT_STILLNESS: Final = 1.5  # decades: a value that stays is mostly a meter that rounds, or nothing to measure
+_CLEARLY: Final = 0.16
+_SECOND: Final = 0.7  # how much the second family that finds a point strange adds to the first
+_FREQUENT_STILLNESS: Final = 1.0  # decades: a value that stays is mostly a meter that rounds, or nothing to measure
 _OWN_HISTORY: Final = 0.25
 _DECADES: Final = 6.0
 _STRETCH_DECADES: Final = log10(STRETCH)
