@@ -14,7 +14,7 @@ from statistics import mean, median
 from typing import Any
 
 from bench.detection.appliances import MINUTES, read_ausgrid, read_tracebase
-from bench.detection.events import ACUTE, changes_little, events, usual
+from bench.detection.events import ACUTE, UNLISTED, changes_little, events, usual
 from bench.detection.histories import (
     DAYS,
     FIRST_DAY,
@@ -147,12 +147,12 @@ def figures(runs: Sequence[Run], limit: int) -> dict[str, Any]:
                 named[trial.event].append(hits[0].kind in trial.kinds)
                 if hits[0].kind not in trial.kinds:
                     called[trial.event].append(hits[0].kind)
-    every = [right for rights in named.values() for right in rights]
+    every = [right for name, rights in named.items() if name not in UNLISTED for right in rights]
     acute = [delay for name in ACUTE for delay in delays[name]]
-    slow = [delay / 24 for name, values in delays.items() if name not in ACUTE for delay in values]
+    slow = [delay / 24 for name, values in delays.items() if name not in (*ACUTE, *UNLISTED) for delay in values]
     return {
         "limit": limit,
-        "macro_recall": round(mean(mean(hits) for hits in recalls.values()), 3) if recalls else None,
+        "macro_recall": round(mean(mean(hits) for name, hits in recalls.items() if name not in UNLISTED), 3),
         "clean_alarm_days_a_month": round(alarm_days / len(runs) / DAYS * 30, 3),
         "named_right": round(mean(every), 3) if every else None,
         "acute_median_delay_h": round(median(acute), 2) if acute else None,
@@ -183,7 +183,8 @@ def report(runs: Sequence[Run], limit: int) -> dict[str, Any]:
         },
         "curve": [
             [value, result["clean_alarm_days_a_month"], result["macro_recall"]]
-            for value in (40, 50, 60, 80, 100, 125, 150, 200, 250, 300, 400, 600)
+            for value in (50, 60, 80, 100, 125, 150, 200, 250, 300, 400, 600)
+            if value >= limit
             for result in [figures(runs, value)]
         ],
     }

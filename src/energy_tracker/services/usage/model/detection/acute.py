@@ -50,7 +50,7 @@ def _add_measured(found: list[Candidate], state: State, quarter: QuarterHour, en
     if (quarter.highest_mw or 0) > reference.highest + LEAST_SPIKE_MW and reference.highest >= LEAST_SPIKE_MW:
         found.append(_spike(quarter, reference, end_ms))
     if runs.flat >= LEAST_FLAT:
-        _add_flat(found, runs, reference, end_ms)
+        _add_flat(found, state, end_ms)
 
 
 def _add_behaviour(found: list[Candidate], state: State, end_ms: int) -> None:
@@ -97,13 +97,15 @@ def _spike(quarter: QuarterHour, reference: Reference, end_ms: int) -> Candidate
     return Candidate(Kind.SPIKE, (seen - reference.highest) * 100 // scale, quarter.start_ms, 0, compared)
 
 
-def _add_flat(found: list[Candidate], runs: Runs, reference: Reference, end_ms: int) -> None:
+def _add_flat(found: list[Candidate], state: State, end_ms: int) -> None:
+    reference, runs = state.reference, state.runs
     usual = reference.flats[flat_class(runs.flat_mw, reference)]
     limit = max(LEAST_FLAT, usual * 3 // 2 + min(usual, 2))
     if runs.flat <= usual:
         return
     kind = Kind.FROZEN if runs.flat_mw > 0 else Kind.DEAD
-    if reference.floor < reference.on_mw < runs.flat_mw and runs.flat_mw * 10 >= reference.level * 6:
+    at_level = reference.floor < reference.on_mw < runs.flat_mw and runs.flat_mw * 10 >= reference.level * 6
+    if at_level and not state.is_home:
         kind = Kind.STUCK_ON
     if kind is Kind.DEAD:
         limit += limit // 2
@@ -112,7 +114,7 @@ def _add_flat(found: list[Candidate], runs: Runs, reference: Reference, end_ms: 
 
 
 def _rest(runs: Runs, reference: Reference, end_ms: int) -> Candidate:
-    limit = (reference.rest * 4 // 3 if reference.rest < QUARTERS_A_DAY else reference.rest * 3 // 2) + 4
+    limit = (reference.rest * 5 // 4 if reference.rest < QUARTERS_A_DAY else reference.rest * 3 // 2) + 4
     compared = Comparison(
         Measure.REST, _since(end_ms, runs.rest), end_ms, runs.rest * MINUTES, 0, 0, reference.rest * MINUTES
     )

@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.services.usage.model.detection.findings import Candidate, Comparison, Kind, Measure
 from energy_tracker.services.usage.model.detection.medians import median
-from energy_tracker.services.usage.model.detection.naming import Rise, name_of
+from energy_tracker.services.usage.model.detection.naming import Rise, evidence_of, name_of
 from energy_tracker.services.usage.model.detection.quarter_hours import NOTHING
 from energy_tracker.services.usage.model.detection.schedule import schedule_candidates
 from energy_tracker.services.usage.model.detection.state import Day, State
 
-STEADY: Final = {1: 100, 2: 50, 3: 25, 5: 15}
+STEADY: Final = {1: 100, 2: 50, 3: 25, 5: 15, 10: 8}
 """Margin in percent of the usual spread that a number of days on end needs: what hardly depends on people."""
-LEVELS: Final = {1: 200, 2: 75, 3: 30, 5: 15}
+LEVELS: Final = {1: 200, 2: 75, 3: 30, 5: 15, 10: 8}
 """The same of what depends on how something is used."""
 LONG_LEVELS: Final = {2: 100, 3: 40, 5: 20}
 """The same of what may be seen once or twice a day only."""
@@ -50,7 +50,7 @@ FEATURES: Final = (
     Feature(Measure.ENERGY, attrgetter("energy"), 2_000, 10, USE),
     Feature(Measure.STARTS, attrgetter("starts"), 4, 30, USE),
     Feature(Measure.DUTY, attrgetter("on_quarters"), 8, 30, USE),
-    Feature(Measure.LIFT, attrgetter("lift"), 80, 0, LONG_LEVELS),
+    Feature(Measure.LIFT, attrgetter("lift"), 80, 0, {2: 60, 3: 25, 5: 10}),
 )
 
 
@@ -74,7 +74,7 @@ def candidates(state: State, end_ms: int) -> list[Candidate]:
     if not rises:
         return shifted
     best = max(rises, key=lambda one: one.score)
-    kind = name_of(state, series, rises, best, shifted)
+    kind = name_of(evidence_of(state, series, rises, best, is_shifted=bool(shifted)))
     return [_candidate(series, best, end_ms, kind), *shifted]
 
 
