@@ -1,6 +1,7 @@
 """All figures in one run: `python -m bench [NAME …]`; writes `bench/results/latest.md` and `latest.json`.
 
-The names are ingest, pipeline, queries, footprint and import_csv for the system in one process; distributed_usage,
+The names are ingest, pipeline, queries, footprint and import_csv for the system in one process; detection for what is
+found in the real days that ENERGY_BENCH_DATA names; distributed_usage,
 distributed_ingest, distributed_pipeline, distributed_latency, distributed_footprint and distributed_queries for the
 services on real servers, which the ENERGY_TEST_* variables name. Without them those are skipped. `bench/README.md` says
 how to read what comes out.
@@ -24,6 +25,7 @@ _INFLUX = ("ENERGY_TEST_INFLUX", "ENERGY_TEST_INFLUX_TOKEN", "ENERGY_TEST_INFLUX
 _SERVERS = ("ENERGY_TEST_KAFKA", "ENERGY_TEST_MYSQL", *_INFLUX)
 BENCHES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ingest", "pipeline", "queries", "footprint", "import_csv"), ()),
+    "detection": ("ENERGY_BENCH_DATA",),
     "distributed_usage": ("ENERGY_TEST_KAFKA", *_INFLUX),
     **dict.fromkeys(
         (
@@ -61,7 +63,7 @@ def run(name: str, folder: Path) -> dict[str, Any]:
 def skipped(name: str) -> str | None:
     """Return why a script cannot run here, None where it can."""
     missing = [variable for variable in BENCHES[name] if not os.environ.get(variable)]
-    return f"skipped: {', '.join(missing)} must name the servers to measure on." if missing else None
+    return f"skipped: {', '.join(missing)} must name what to measure on." if missing else None
 
 
 def machine() -> dict[str, Any]:

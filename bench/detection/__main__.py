@@ -20,6 +20,7 @@ from bench.detection.histories import (
     FIRST_DAY,
     History,
     changed,
+    made_coarse,
     of_appliance,
     of_season,
     of_several,
@@ -31,8 +32,7 @@ from energy_tracker.services.usage.model.detection.findings import Finding
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.state import State, encode
 
-DISMISS_DAYS = 2
-LOWEST = 40
+GRACE_DAYS = 2
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def run(history: History, seed: int, limit: int, cost: Cost) -> Run:
             done.skipped.append(event.name)
             continue
         days = changed(history, event.first_day, event.last_day, event.change)
-        end = min(event.last_day + DISMISS_DAYS, DAYS)
+        end = min(event.last_day + GRACE_DAYS, DAYS)
         rest = history.quarters[event.last_day + 1 : end]
         _, found = fold(states[event.first_day], [quarter for day in [*days, *rest] for quarter in day], limit)
         opened = [finding for finding in found if finding.transition != "ended"]
@@ -216,8 +216,8 @@ def main() -> int:
     parser.add_argument("--homes", type=int, default=8, help="homes of each sort and half")
     parser.add_argument("--every", type=int, default=1, help="only every n-th appliance")
     parser.add_argument("--only", choices=("plugs", "homes"))
+    parser.add_argument("--coarse", action="store_true", help="only the energy of quarter-hours, no single powers")
     parser.add_argument("--limit", type=int, default=100, help="the score that counts as an alarm")
-    parser.add_argument("--lowest", type=int, default=0, help="the limit while playing, for the curve")
     options = parser.parse_args()
     if options.data is None:
         print(json.dumps({"skipped": "--data or ENERGY_BENCH_DATA must name the folder of the data"}))
@@ -225,7 +225,8 @@ def main() -> int:
     options.data = Path(options.data)
     cost, plugs, homes = Cost(), [], []
     for history, seed in histories(options):
-        (homes if history.is_home else plugs).append(run(history, seed, options.lowest or options.limit, cost))
+        history = made_coarse(history) if options.coarse else history  # noqa: PLW2901 - the same in another form
+        (homes if history.is_home else plugs).append(run(history, seed, options.limit, cost))
     results: dict[str, Any] = {}
     for name, runs in (("plugs", plugs), ("homes", homes)):
         for half, held_out in (("developed", False), ("held_out", True)):

@@ -47,7 +47,7 @@ def candidates(state: State, quarter: QuarterHour, *, away: bool = False) -> lis
 def _add_measured(found: list[Candidate], state: State, quarter: QuarterHour, end_ms: int) -> None:
     """Add what single readings say: one too high, or all the same."""
     reference, runs = state.reference, state.runs
-    if (quarter.highest_mw or 0) > reference.highest + LEAST_SPIKE_MW and reference.highest >= LEAST_SPIKE_MW:
+    if quarter.top_mw > reference.highest + LEAST_SPIKE_MW and reference.highest >= LEAST_SPIKE_MW:
         found.append(_spike(quarter, reference, end_ms))
     if runs.flat >= LEAST_FLAT:
         _add_flat(found, state, end_ms)
@@ -89,7 +89,7 @@ def _silence(runs: Runs, reference: Reference, end_ms: int) -> Candidate:
 
 
 def _spike(quarter: QuarterHour, reference: Reference, end_ms: int) -> Candidate:
-    seen = quarter.highest_mw or 0
+    seen = quarter.top_mw
     scale = max(reference.highest - reference.highest_usual, reference.highest // 2, LEAST_SPIKE_MW)
     compared = Comparison(
         Measure.HIGHEST, quarter.start_ms, end_ms, seen, reference.highest_usual, 0, reference.highest
@@ -114,7 +114,7 @@ def _add_flat(found: list[Candidate], state: State, end_ms: int) -> None:
 
 
 def _rest(runs: Runs, reference: Reference, end_ms: int) -> Candidate:
-    limit = (reference.rest * 5 // 4 if reference.rest < QUARTERS_A_DAY else reference.rest * 3 // 2) + 4
+    limit = (reference.rest * 4 // 3 if reference.rest < QUARTERS_A_DAY else reference.rest * 3 // 2) + 4
     compared = Comparison(
         Measure.REST, _since(end_ms, runs.rest), end_ms, runs.rest * MINUTES, 0, 0, reference.rest * MINUTES
     )

@@ -54,6 +54,18 @@ FEATURES: Final = (
 )
 
 
+HOME_NIGHT: Final = FEATURES[2]._replace(needed=LEVELS)
+"""A home's nights are more alike than those of a device that may be used at night."""
+
+HOME_FEATURES: Final = (*FEATURES[:2], HOME_NIGHT, *FEATURES[3:])
+LOWER: Final = (
+    Feature(Measure.FLOOR, attrgetter("floor"), 2_000, 20, LEVELS),
+    Feature(Measure.HIGHEST, attrgetter("highest"), 2_000, 20, LONG_LEVELS),
+    Feature(Measure.LEVEL, attrgetter("level"), 2_000, 20, LONG_LEVELS),
+)
+"""What may fall, of the days on which a device was used: less use, as on a holiday, is no defect."""
+
+
 def candidates(state: State, end_ms: int) -> list[Candidate]:
     """Return what the day that has just ended, the last of the history, gives cause to say."""
     history = state.history
@@ -63,19 +75,51 @@ def candidates(state: State, end_ms: int) -> list[Candidate]:
     series = {
         feature.measure: [value for value in map(feature.of, measured) if value != NOTHING] for feature in FEATURES
     }
-    rises = [
-        Rise(feature.measure, score, days)
-        for feature in FEATURES
-        if feature.of(history[-1]) != NOTHING
-        for days, needed in feature.needed.items()
-        if (score := rise(series[feature.measure], days, feature) * 100 // needed) > 0
-    ]
+    rises = _rises(series, HOME_FEATURES if state.is_home else FEATURES, history[-1])
     shifted = schedule_candidates(history, state.reference, end_ms)
     if not rises:
-        return shifted
+        return [*_fallen(state, end_ms), *shifted]
     best = max(rises, key=lambda one: one.score)
     kind = name_of(evidence_of(state, series, rises, best, is_shifted=bool(shifted)))
     return [_candidate(series, best, end_ms, kind), *shifted]
+
+
+def _rises(series: Mapping[Measure, Sequence[int]], features: Sequence[Feature], last: Day) -> list[Rise]:
+    return [
+        Rise(feature.measure, score, days)
+        for feature in features
+        if feature.of(last) != NOTHING
+        for days, needed in feature.needed.items()
+        if (score := rise(series[feature.measure], days, feature) * 100 // needed) > 0
+    ]
+
+
+def _fallen(state: State, end_ms: int) -> list[Candidate]:
+    """Return what draws less than it ever did when it was used."""
+    history, reference = state.history, state.reference
+    if state.is_home or history[-1].highest <= reference.on_mw:
+        return []
+    used = [day for day in history if day.floor != NOTHING and day.highest > reference.on_mw]
+    series = {feature.measure: [-value for day in used if (value := feature.of(day)) > 0] for feature in LOWER}
+    falls = _rises(series, [feature for feature in LOWER if feature.of(history[-1]) > 0], history[-1])
+    if not falls:
+        return []
+    best = max(falls, key=lambda one: one.score)
+    series[Measure.ENERGY] = [-day.energy for day in used]
+    lower = _candidate(series, best, end_ms, Kind.UNUSUAL_DAY)
+    compared = lower.comparison
+    turned = Comparison(
+        best.measure,
+        compared.from_ms,
+        end_ms,
+        -compared.seen,
+        -compared.expected,
+        -compared.usual_high,
+        -compared.usual_low,
+        tuple(-value for value in compared.past),
+        tuple(-value for value in compared.recent),
+    )
+    return [Candidate(lower.kind, lower.score, lower.since_ms, -lower.extra_mw, turned)]
 
 
 def rise(values: Sequence[int], days: int, feature: Feature) -> int:
@@ -86,7 +130,7 @@ def rise(values: Sequence[int], days: int, feature: Feature) -> int:
     ordered = sorted(past)
     high = ordered[-1 - (len(past) // 15 if days >= FORGIVING_DAYS else 0)]
     middle = ordered[(len(ordered) - 1) // 2]
-    least = max(feature.least, middle * feature.percent // 100)
+    least = max(feature.least, abs(middle) * feature.percent // 100)
     if recent - middle < least:
         return 0
     return (recent - high) * 100 // max(high - middle, least)
