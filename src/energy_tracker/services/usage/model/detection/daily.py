@@ -54,6 +54,7 @@ FEATURES: Final = (
 )
 
 
+DAYTIME_FLOOR: Final = Feature(Measure.DAYTIME_FLOOR, attrgetter("daytime_floor"), 0, 0, {})
 HOME_NIGHT: Final = FEATURES[2]._replace(needed=LEVELS)
 """A home's nights are more alike than those of a device that may be used at night."""
 
@@ -73,7 +74,8 @@ def candidates(state: State, end_ms: int) -> list[Candidate]:
         return []
     measured = [day for day in history if day.floor != NOTHING]
     series = {
-        feature.measure: [value for value in map(feature.of, measured) if value != NOTHING] for feature in FEATURES
+        feature.measure: [value for value in map(feature.of, measured) if value != NOTHING]
+        for feature in (*FEATURES, DAYTIME_FLOOR)
     }
     rises = _rises(series, HOME_FEATURES if state.is_home else FEATURES, history[-1])
     shifted = schedule_candidates(history, state.reference, end_ms)

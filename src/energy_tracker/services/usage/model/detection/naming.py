@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from energy_tracker.services.usage.model.detection.findings import Kind, Measure
 from energy_tracker.services.usage.model.detection.medians import median
-from energy_tracker.services.usage.model.detection.schedule import lost_percent, profiles
+from energy_tracker.services.usage.model.detection.schedule import lost_percent
 from energy_tracker.services.usage.model.detection.state import State
 
 CLEAR: Final = 60
@@ -18,7 +18,6 @@ LOST_PERCENT: Final = 40
 """What is only moved is missing where it used to be."""
 
 NIGHT_ENDS: Final = 5
-DAY_BEGINS: Final = 8
 _HIGHS: Final = frozenset({Measure.PEAK, Measure.HIGHEST, Measure.LEVEL})
 
 
@@ -78,12 +77,9 @@ def _of_home(evidence: Evidence) -> Kind:
     """Tell use at other hours, a higher night, and a rise of all hours, alike or in proportion, apart."""
     if _is_moved(evidence):
         return Kind.SCHEDULE_SHIFTED
-    usual, seen = profiles(evidence.state.history, evidence.days)
-    night = median([two - one for one, two in zip(usual[:NIGHT_ENDS], seen[:NIGHT_ENDS], strict=True)])
-    daytime = median([two - one for one, two in zip(usual[DAY_BEGINS:], seen[DAY_BEGINS:], strict=True)])
-    if Measure.FLOOR not in evidence.clear and night > 2 * max(daytime, 0):
-        return Kind.NIGHT_UP
     change, before = evidence.change, evidence.before
+    if change[Measure.NIGHT_FLOOR] > 2 * max(change[Measure.DAYTIME_FLOOR], 0):
+        return Kind.NIGHT_UP
     floor, energy = max(change[Measure.FLOOR], change[Measure.NIGHT_FLOOR]), change[Measure.ENERGY]
     if floor <= 0 or energy <= 0:
         return Kind.UNUSUAL_DAY
