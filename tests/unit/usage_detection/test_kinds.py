@@ -180,3 +180,20 @@ def test_acute_kinds_are_told_within_the_hour_and_end(change: Change, kind: Kind
         (kind, "ended"),
     ]
     assert findings[0].decided_ms - (EVENT_MS + quiet * 60_000) <= MS_PER_HOUR
+
+
+def test_another_cause_on_the_same_day_is_another_finding() -> None:
+    history = days_of(router, EVENT_DAY + 3)
+    history[EVENT_DAY][120:360] = [9.0] * 240
+    history[EVENT_DAY][900:1_300] = [0.0] * 400
+    _, findings = fold(quarter_hours(history))
+    assert opened(findings) == [Kind.FROZEN, Kind.DEAD]
+
+
+def test_one_cause_is_one_finding_however_long_it_lasts() -> None:
+    history = days_of(refrigerator, EVENT_DAY + 7)
+    for day in history[EVENT_DAY : EVENT_DAY + 4]:
+        day[:] = [76.0 + minute % 7 for minute in range(1_440)]
+    _, findings = fold(quarter_hours(history))
+    assert opened(findings) == [Kind.STUCK_ON]
+    assert [one.transition for one in findings].count("ended") == 1
