@@ -173,9 +173,11 @@ def figures(runs: Sequence[Run], limit: int) -> dict[str, Any]:
 def report(runs: Sequence[Run], limit: int) -> dict[str, Any]:
     """Return the figures at the limit, and the curve of others."""
     clean = [finding for one in runs for finding in alarms(one.clean, limit)]
+    left_out = [name for one in runs for name in one.skipped]
     kinds = sorted({(finding.kind, finding.comparison.measure) for finding in clean})
     return {
         "histories": len(runs),
+        "left_out": {name: left_out.count(name) for name in sorted(set(left_out))},
         **figures(runs, limit),
         "clean_alarms_by_kind": {
             f"{kind} by {measure}": sum((each.kind, each.comparison.measure) == (kind, measure) for each in clean)

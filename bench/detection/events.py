@@ -173,7 +173,10 @@ def events(history: History, seed: int) -> list[Event]:
 
 
 def _unlisted(at: _Places) -> list[Event]:
-    """Return events that the detector was not made for; they are reported apart."""
+    """Return events beyond the list; they are reported apart, and do not count in the mean.
+
+    The test of falls was added when the first of them was missed, the comparison of ten days with the last in mind.
+    """
     every = set(Kind)
     less = _on_each(0, 5 * MINUTES, lambda power: 0.6 * power)
     thrice = _on_each(0, MINUTES, lambda power: 3 * power)
