@@ -4,6 +4,7 @@ from datetime import tzinfo
 
 import msgspec
 
+from energy_tracker.contracts.directory import DirectoryUser
 from energy_tracker.contracts.readings import AlertMessage, EpisodeTransition
 from energy_tracker.contracts.topics import (
     ENERGY_ALERT_EPISODES,
@@ -70,18 +71,22 @@ def tell(episode: Episode, directory: Directory) -> list[Outgoing]:
     key = str(episode.user_id)
     messages = [Outgoing(ENERGY_ALERT_EPISODES, key, msgspec.json.encode(transition), {})]
     if is_open and episode.notify and user is not None and user.alerting and episode.rule == "high-usage":
-        alert = AlertMessage(
-            user_id=user.id,
-            message=text,
-            threshold=_kwh(episode.threshold_mj) or 0.0,
-            energy_consumed=_kwh(episode.energy_mj) or 0.0,
-            email=user.email,
-            id=episode.id,
-            rule=episode.rule,
-            opened_at=to_iso(episode.opened_ms),
-        )
-        messages.append(Outgoing(ENERGY_ALERTS, key, msgspec.json.encode(alert), {}))
+        messages.append(Outgoing(ENERGY_ALERTS, key, msgspec.json.encode(_alert(episode, user, text)), {}))
     return messages
+
+
+def _alert(episode: Episode, user: DirectoryUser, text: str) -> AlertMessage:
+    """Return the message in the original's shape."""
+    return AlertMessage(
+        user_id=user.id,
+        message=text,
+        threshold=_kwh(episode.threshold_mj) or 0.0,
+        energy_consumed=_kwh(episode.energy_mj) or 0.0,
+        email=user.email,
+        id=episode.id,
+        rule=episode.rule,
+        opened_at=to_iso(episode.opened_ms),
+    )
 
 
 def _kwh(energy_mj: int | None) -> float | None:
