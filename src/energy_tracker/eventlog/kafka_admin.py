@@ -23,13 +23,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are ex
     ResourceType,
 )
 
-from energy_tracker.eventlog.kafka_errors import Complaints
+from energy_tracker.eventlog.kafka_errors import LED_OTHERWISE, Complaints
 from energy_tracker.eventlog.kafka_positions import GroupPositions
 from energy_tracker.kit.problems import Problem
 
-_LED_OTHERWISE = frozenset(
-    {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
-)
 _RULED = ("retention.ms", "cleanup.policy")
 """Settings of a topic that follow the plan for ever; the others belong to whoever runs the broker."""
 
@@ -69,7 +66,7 @@ class KafkaAdmin:
     def problem(self, error: KafkaException) -> Problem:
         """Return the problem to raise for an error of a call."""
         self._client.poll(0)  # fetches what the connection complains of
-        if error.args[0].code() in _LED_OTHERWISE:
+        if error.args[0].code() in LED_OTHERWISE:
             # The client keeps whom it believes to lead a partition, and goes on asking those: a new one asks who leads.
             former, self._client = [self._client], AdminClient(self._settings)
             asyncio.get_running_loop().run_in_executor(None, former.clear)  # letting go of it joins its threads

@@ -104,6 +104,11 @@ def _problem(reason: KafkaError | None, error: Any, servers: str) -> Problem:
     return LogUnavailable(f"Kafka at {servers} cannot be used now: {text}.")
 
 
+LED_OTHERWISE = frozenset(
+    {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
+)
+"""Another broker leads the partition than the client believes, or none does yet."""
+
 PASSING = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,

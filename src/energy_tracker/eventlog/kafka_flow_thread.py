@@ -3,12 +3,11 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
 from energy_tracker.eventlog.kafka_flow_consumer import join_group, leave_behind
 from energy_tracker.eventlog.kafka_flow_orders import (
     Assignment,
@@ -186,7 +185,7 @@ class FlowThread:
         # While there is something to do the next order is near: it must not wait for records that may not come.
         wanted, timeout = 1, _SOON_S if time.monotonic() - self._idle_since < _LIVELY_S else _LOOK_S
         while size < BATCH_BYTES and len(self._held) < BATCH_RECORDS:
-            found = self._usable(self._consumer.consume(wanted, timeout))
+            found = self._poll(wanted, timeout)
             if self._request is None or request.number != self._number:
                 return  # the partitions were taken away meanwhile; whoever has them reads these again
             if not found:
@@ -201,26 +200,18 @@ class FlowThread:
             self._idle_since = time.monotonic()
             named = {self._options.kafka.topic(topic): topic for topic in self._options.topics}
             settle(request, [record_of(message, named[message.topic() or ""]) for message in messages])
+        elif time.monotonic() - self._idle_since > _STANDS_S and self.lag():
+            self._begin_with_another_consumer()  # something waits and does not come
 
-    def _usable(self, polled: Iterable[Message]) -> list[Message]:
-        found: list[Message] = []
-        for message in polled:
-            error = message.error()
-            if error is None:
-                found.append(message)
-            elif error.code() == END_OF_PARTITION:
-                self.progress.ended(message)
-            else:
-                log.warning("%s: %s", self._options.group, error.str())
-        self.progress.fetched(found)
-        return found
+    def _poll(self, wanted: int, timeout_s: float) -> list[Message]:
+        return self.progress.usable(self._consumer.consume(wanted, timeout_s), group=self._options.group)
 
     def _stay_in_the_group(self) -> None:
         """Poll without taking anything, while a batch is under way for long or no partition is known yet."""
         if self._owned and not self._is_paused:
             self._consumer.pause(self._consumer.assignment())
             self._is_paused = True
-        self._held += self._usable(self._consumer.consume(1, _LOOK_S))
+        self._held += self._poll(1, _LOOK_S)
 
     def _resume(self) -> None:
         if self._is_paused:

@@ -1,8 +1,13 @@
 """How far a consumer has come in its partitions, and how far they go."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import Message
+
+from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
+
+log = logging.getLogger(__name__)
 
 BrokerPlace = tuple[str, int]
 """A topic, as the broker names it, and a partition."""
@@ -25,6 +30,20 @@ class Progress:
         self._high = dict(ends or {})
         self._next: dict[BrokerPlace, int] = {}
         self._ended: dict[BrokerPlace, int] = {}
+
+    def usable(self, polled: Iterable[Message], *, group: str) -> list[Message]:
+        """Return what of a poll are records, and take note of them and of the ends of partitions among them."""
+        found: list[Message] = []
+        for message in polled:
+            error = message.error()
+            if error is None:
+                found.append(message)
+            elif error.code() == END_OF_PARTITION:
+                self.ended(message)
+            else:
+                log.warning("%s: %s", group, error.str())
+        self.fetched(found)
+        return found
 
     def fetched(self, messages: Iterable[Message]) -> None:
         """Take note of records."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION, PASSING, TIMED_OUT
+from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION, LED_OTHERWISE, PASSING, TIMED_OUT
 from energy_tracker.eventlog.kafka_producer import READINGS_HEADER
 from energy_tracker.eventlog.port import READINGS_PER_BATCH, Record
 
@@ -128,7 +128,7 @@ class PartitionReader:
     def read(self, *, after: int, limit: int) -> Sequence[Record]:
         """Return the records that follow an offset, as many as there are and a batch may have."""
         place = TopicPartition(self._broker_topic, _FIRST)
-        lowest, end = self._consumer.get_watermark_offsets(place, timeout=_READING_S)
+        lowest, end = self._ends(place)
         start = max(after + 1, lowest)
         if start >= end:
             return []
@@ -140,6 +140,19 @@ class PartitionReader:
                 raise KafkaException(KafkaError(TIMED_OUT, f"{self._topic} could not be read in time"))
             fetched.add(self._consumer.consume(min(limit, _PORTION), timeout=_WINDOW_S))
         return fetched.take(limit)[0]
+
+    def _ends(self, place: TopicPartition) -> tuple[int, int]:
+        """Return the first offset and the one behind the last; waits for a partition that has no leader just now."""
+        deadline = time.monotonic() + _READING_S
+        while True:
+            try:
+                lowest, end = self._consumer.get_watermark_offsets(place, timeout=_READING_S)
+            except KafkaException as error:
+                if error.args[0].code() not in LED_OTHERWISE or time.monotonic() > deadline:
+                    raise
+                time.sleep(_WINDOW_S)
+            else:
+                return lowest, end
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -61,9 +61,8 @@ class Transactions:
             producer.begin_transaction()
             for message in messages:
                 _produce(producer, message)
-            # The client may wait for ever, whatever its time-out, where a coordinator went away and has come back.
             _returns(lambda: producer.send_offsets_to_transaction(list(offsets), group_metadata, TIMEOUT_S))
-            producer.commit_transaction(TIMEOUT_S)
+            _returns(lambda: producer.commit_transaction(TIMEOUT_S))
         except KafkaException as error:
             self._give_up()
             raise LogUnavailable(f"Kafka did not take the transaction: {error.args[0].str()}") from error
@@ -78,7 +77,7 @@ class Transactions:
     def _ready(self) -> Producer:
         if self._producer is None:
             producer = Producer(self._config)
-            producer.init_transactions(TIMEOUT_S)
+            _returns(lambda: producer.init_transactions(TIMEOUT_S))
             self._producer = producer
         return self._producer
 
@@ -87,17 +86,21 @@ class Transactions:
 
         The new one aborts what this one could not.
         """
-        if self._producer is None:
+        producer = self._producer
+        if producer is None:
             return
         try:
-            self._producer.abort_transaction(TIMEOUT_S)
+            _returns(lambda: producer.abort_transaction(TIMEOUT_S))
         except KafkaException as error:
             log.warning("a transaction was left to the broker to end: %s", error.args[0].str())
         self._producer = None
 
 
 def _returns(call: Callable[[], object]) -> None:
-    """Return, or fail, as a call does; where it does neither, leave it behind and raise `KafkaException`."""
+    """Return, or fail, as a call does; where it does neither, leave it behind and raise `KafkaException`.
+
+    The client may wait for ever, whatever its time-out, where a coordinator went away and has come back.
+    """
     outcome: queue.SimpleQueue[KafkaException | None] = queue.SimpleQueue()
 
     def run() -> None:

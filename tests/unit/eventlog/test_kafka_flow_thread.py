@@ -194,3 +194,20 @@ async def test_a_client_that_does_not_find_the_group_any_more_is_replaced(
     assert closed == [lost]
     ScriptedConsumer.script.append(messages(0))
     assert await taken(flow) == [0]
+
+
+async def test_a_client_to_which_nothing_comes_though_something_waits_is_replaced(
+    flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await flow.assigned()
+    deaf = flow._worker._consumer
+    monkeypatch.setattr(kafka_flow_thread, "_STANDS_S", 0.05)
+    flow._worker.progress.learn({("t", 0): 1})
+    ScriptedConsumer.script.clear()
+    asking = asyncio.ensure_future(flow.next_batch(first.number))
+    async with asyncio.timeout(PATIENCE_S):
+        while flow._worker._consumer is deaf:
+            await asyncio.to_thread(lambda: None)
+        assert await asking is None
+        ScriptedConsumer.script.extend([given(0), messages(0)])
+    assert await taken(flow) == [0]

@@ -71,7 +71,7 @@ async def test_a_single_reading_is_one_object_that_foreign_consumers_read(log: F
     door = KafkaDoor(log, owner_of=OWNERS.get)
     await door.admit([candidate(event_id="a", since=START - timedelta(minutes=1))])
     (record,) = await log.read(ENERGY_USAGE)
-    assert (record.key, record.readings) == ("70", 1)
+    assert (record.key, record.readings, record.headers) == ("70", 0, {})  # as foreign producers write it
     assert msgspec.json.decode(record.value) == {
         "deviceId": 1,
         "timestamp": "2026-05-01T12:00:00.250Z",
