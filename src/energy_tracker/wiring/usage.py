@@ -12,9 +12,11 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.health import Check, Health
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.api import create_api
+from energy_tracker.services.usage.api_forecast import forecast_routes
 from energy_tracker.services.usage.api_watch import watch_routes
 from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.explain import ExplainService
+from energy_tracker.services.usage.forecasting import ForecastService
 from energy_tracker.services.usage.ports import Homes, IntakeLedger, ReadingStore, UsageStream
 from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.rehearsal import RehearsalService
@@ -69,6 +71,7 @@ async def usage_service(
         telemetry=telemetry,
     )
     app.include_router(watch_routes(WatchWishes(unusual, clock), RehearsalService(unusual)))
+    app.include_router(forecast_routes(ForecastService(queries, store, clock)))
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:
         for work in (
