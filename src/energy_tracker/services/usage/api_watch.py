@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from msgspec import UNSET
 from pydantic import Field
 
 from energy_tracker.contracts.readings import Rule
@@ -100,6 +101,7 @@ def watch_routes(wishes: WatchWishes, rehearsals: RehearsalService) -> APIRouter
                 user_id=user_id_of(user_id),
                 notices_a_month=asked.notices_a_month,
                 muted_device_ids=frozenset(asked.muted_device_ids),
+                month_limit_kwh=asked.month_limit_kwh if "month_limit_kwh" in asked.model_fields_set else UNSET,
             )
         )
 

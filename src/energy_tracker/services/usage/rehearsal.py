@@ -85,6 +85,8 @@ class RehearsalService:
             case "unusual-use":
                 for episode in await self._unusual_use(user, rehearsal):
                     yield episode
+            case "month-limit":
+                raise _nothing_to_try("rule", "cannot be rehearsed: `forecast` says how good the forecasts were")
             case _ as never:
                 assert_never(never)
 
