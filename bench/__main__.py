@@ -1,9 +1,10 @@
 """All figures in one run: `python -m bench [NAME …]`; writes `bench/results/latest.md` and `latest.json`.
 
-The names are ingest, pipeline, queries, footprint and import_csv for the system in one process; forecast for how good
-forecasts are, on the data that ENERGY_TEST_DATA names; distributed_usage, distributed_ingest, distributed_pipeline,
-distributed_latency, distributed_footprint and distributed_queries for the services on real servers, which the other
-ENERGY_TEST_* variables name. Without them those are skipped. `bench/README.md` says how to read what comes out.
+The names are ingest, pipeline, queries, footprint and import_csv for the system in one process; forecast and detection
+for how good those are, on the data that ENERGY_TEST_DATA names; distributed_usage, distributed_ingest,
+distributed_pipeline, distributed_latency, distributed_footprint and distributed_queries for the services on real
+servers, which the other ENERGY_TEST_* variables name. Without them those are skipped. `bench/README.md` says how to
+read what comes out.
 """
 
 import argparse
@@ -25,6 +26,7 @@ _SERVERS = ("ENERGY_TEST_KAFKA", "ENERGY_TEST_MYSQL", *_INFLUX)
 BENCHES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ingest", "pipeline", "queries", "footprint", "import_csv"), ()),
     "forecast": ("ENERGY_TEST_DATA",),
+    "detection": ("ENERGY_TEST_DATA",),
     "distributed_usage": ("ENERGY_TEST_KAFKA", *_INFLUX),
     **dict.fromkeys(
         (

@@ -50,6 +50,18 @@ class Goal:
 
 
 _RATE = "readings/s"
+
+
+def _detection(recall: float) -> tuple[tuple[str, str, Literal["at least", "at most"], float, str], ...]:
+    return (
+        ("found", "macro_recall", "at least", recall, "of events"),
+        ("false alarms", "clean_alarm_days_a_month", "at most", 1, "days a month"),
+        ("named right", "named_right", "at least", 0.85, "of hits"),
+        ("delay of acute kinds", "acute_median_delay_h", "at most", 1, "h"),
+        ("delay of slow kinds", "slow_median_delay_days", "at most", 4, "days"),
+    )
+
+
 SERVICES = ("user", "device", "ingestion", "usage", "alert", "insight")
 WITH_SQL = ("user", "device", "alert")
 GOALS = (
@@ -221,6 +233,11 @@ GOALS = (
         "at most",
         150,
         "ms",
+    ),
+    *(
+        Goal(f"unusual use, {name} held out, {what}", "detection", (f"{name}_held_out", figure), bound, limit, unit)
+        for name, recall in (("plugs", 0.95), ("homes", 0.82))
+        for what, figure, bound, limit, unit in _detection(recall)
     ),
     Goal("totals of 7 days, InfluxDB", "distributed_queries", ("http", "7 days", "median_ms"), "at most", 50, "ms"),
 )

@@ -24,10 +24,14 @@ class History:
     days: list[Minutes]
     quarters: list[list[QuarterHour]]
     is_home: bool = False
+    coarse: bool = False
 
 
-def quarter_hours(day: int, power_w: Minutes) -> list[QuarterHour]:
-    """Make the quarter-hours of a day, counted from the first of the history; without those that hold nothing."""
+def quarter_hours(day: int, power_w: Minutes, *, coarse: bool = False) -> list[QuarterHour]:
+    """Make the quarter-hours of a day, counted from the first of the history; without those that hold nothing.
+
+    Coarse ones have their energy only, as from a meter that tells no single powers.
+    """
     start_ms = (FIRST_DAY + day) * MS_PER_DAY
     made = []
     for quarter in range(QUARTERS):
@@ -39,13 +43,19 @@ def quarter_hours(day: int, power_w: Minutes) -> list[QuarterHour]:
                     start_ms=start_ms + quarter * MS_PER_QUARTER_HOUR,
                     energy_mj=round(sum(max(power, 0.0) for power in readings) * MS_PER_MINUTE),
                     covered_ms=len(readings) * MS_PER_MINUTE,
-                    highest_mw=round(highest * 1_000),
-                    lowest_mw=round(lowest * 1_000),
+                    highest_mw=None if coarse else round(highest * 1_000),
+                    lowest_mw=None if coarse else round(lowest * 1_000),
                     readings=len(readings),
                     fell_mj=round(-lowest * MS_PER_MINUTE) if lowest < 0 else 0,
                 )
             )
     return made
+
+
+def made_coarse(history: History) -> History:
+    """Return a history of the same days that has the energy of quarter-hours only."""
+    quarters = [quarter_hours(index, day, coarse=True) for index, day in enumerate(history.days)]
+    return History(history.name, history.held_out, history.days, quarters, history.is_home, coarse=True)
 
 
 def _history(name: str, days: list[Minutes], *, held_out: bool, is_home: bool) -> History:
@@ -104,4 +114,4 @@ def changed(
     """Return the quarter-hours of some days after a change was made to copies of them."""
     days = [list(day) for day in history.days[first_day : last_day + 1]]
     change(days)
-    return [quarter_hours(first_day + index, day) for index, day in enumerate(days)]
+    return [quarter_hours(first_day + index, day, coarse=history.coarse) for index, day in enumerate(days)]

@@ -31,3 +31,9 @@ def test_a_forecast_of_the_home_and_of_a_device(tmp_path: Path) -> None:
     assert "it will end at" in shown
     assert "of the hours were between low and high (stated: 80%)" in shown
     cli.run("forecast", "--device", 99, code=1)
+    cli.run("alerts", "rehearse", "month-limit", code=1)
+    assert "A month's limit is 300 kWh." in cli.run("alerts", "watch", "--month-limit", 300).stdout
+    assert cli.ask("alerts", "watch", "--notices", 2)["monthLimitKwh"] == 300
+    assert cli.ask("alerts", "rehearse", "month-limit")["episodes"] == []
+    assert cli.ask("alerts", "rehearse", "month-limit", "--threshold", 10)["episodes"] != []
+    assert cli.ask("alerts", "watch", "--month-limit", 0)["monthLimitKwh"] is None

@@ -98,8 +98,11 @@ class ServiceCalls:
         headers: Mapping[str, str] | None = None,
         attempts: int | None = None,
         repeatable: bool = False,
+        timeout_s: float | None = None,
     ) -> httpx.Response:
         """Return a successful answer. `content` is a body as it is, whose type `headers` name.
+
+        `timeout_s` is for what takes long by its nature.
 
         A call that never reached the service is tried again; one that may have, only where its method is idempotent or
         it is `repeatable`.
@@ -111,7 +114,7 @@ class ServiceCalls:
             params=query,
             content=content if body is None else body.model_dump_json(by_alias=True, exclude_unset=True),
             headers={**(headers or {}), **({} if body is None else {"Content-Type": "application/json"})},
-            timeout=DEFAULT_TIMEOUT,
+            timeout=DEFAULT_TIMEOUT if timeout_s is None else httpx.Timeout(timeout_s, connect=2.0),
         )
         last = (attempts or self.retry.attempts) - 1
         repeatable = repeatable or method in _IDEMPOTENT

@@ -25,6 +25,7 @@ from energy_tracker.kit.instants import to_iso
 from energy_tracker.kit.problems import Problem
 
 PATH = "/api/v1/usage"
+_REHEARSAL_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,10 @@ class UsageClient:
     ) -> RehearsalAnswer:
         """Return when a rule would have told something; `options` are those of the call beside the range."""
         query = {"rule": rule, "from": to_iso(start_ms), "to": to_iso(end_ms), **(options or {})}
-        return self.calls.struct(RehearsalAnswer, await self.calls.call("GET", f"/{user_id}/rehearsal", query=query))
+        response = await self.calls.call(
+            "GET", f"/{user_id}/rehearsal", query=query, attempts=1, timeout_s=_REHEARSAL_TIMEOUT_S
+        )
+        return self.calls.struct(RehearsalAnswer, response)
 
     async def ledger(self) -> LedgerAnswer:
         """Return the ledger: what became of everything received, since the beginning of the data."""

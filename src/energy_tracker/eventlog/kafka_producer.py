@@ -207,6 +207,6 @@ class KafkaProducer:
 
 def _headers(message: Message) -> list[tuple[str, str | bytes | None]]:
     headers: list[tuple[str, str | bytes | None]] = list(message.headers.items())
-    if message.readings > 1:  # one is what a message packs where it does not say: a header costs more than it tells
+    if message.readings:
         headers.append((READINGS_HEADER, str(message.readings)))
     return headers

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.support.detection import FIRST_DAY, days_of, fold, kettle, opened, quarter_hours, refrigerator, television
 
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_QUARTER_HOUR
+from energy_tracker.services.usage.model.detection.budget import fit_limit
 from energy_tracker.services.usage.model.detection.detector import QuarterHourOutOfOrder, observe
 from energy_tracker.services.usage.model.detection.findings import Comparison, Finding, Kind, Measure
 from energy_tracker.services.usage.model.detection.homes import explained_by, is_away
@@ -165,3 +166,37 @@ def test_a_home_in_which_nothing_is_switched_on_is_empty() -> None:
     assert not is_away([*states, cold])
     resting = [fold(quarter_hours([[0.0] * 1_440] * 2, 30), state)[0] for state in states]
     assert is_away([*resting, cold])
+
+
+def test_a_budget_raises_the_limit_no_further_than_it_must() -> None:
+    scores = [100, 150, 150, 300, 900, 1_000]
+    assert fit_limit(scores, days=30, notices_a_month=10) == 100
+    assert fit_limit(scores, days=30, notices_a_month=2) == 301
+    assert fit_limit(scores, days=60, notices_a_month=2) == 151
+    assert fit_limit(scores, days=3, notices_a_month=0) == 1_001
+    for notices in range(7):
+        limit = fit_limit(scores, days=30, notices_a_month=notices)
+        assert sum(score >= limit for score in scores) <= notices
+
+
+def test_a_home_without_single_powers_is_judged_by_its_means() -> None:
+    days = days_of(television, 40)
+    energy_only = [
+        msgspec.structs.replace(quarter, highest_mw=None, lowest_mw=None) for quarter in quarter_hours(days[:35])
+    ]
+    _, findings = fold(energy_only, State(is_home=True))
+    assert findings == []
+    sudden = QuarterHour(START_MS + 35 * MS_PER_DAY, energy_mj=900_000 * 2_000, covered_ms=900_000)
+    _, findings = fold([*energy_only, sudden], State(is_home=True))
+    assert opened(findings) == [Kind.SPIKE]
+
+
+def test_a_return_after_a_year_is_taken_up_at_once() -> None:
+    state, _ = fold(quarter_hours(days_of(television, 20)))
+    back = list(quarter_hours(days_of(television, 10, seed=2), first_day=400))
+    state, findings = fold(back, state)
+    assert [(one.kind, one.transition) for one in findings if one.transition != "updated"] == [
+        (Kind.SILENT, "opened"),
+        (Kind.SILENT, "ended"),
+    ]
+    assert len(encode(state)) <= MOST_BYTES

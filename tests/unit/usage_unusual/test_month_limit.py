@@ -191,3 +191,16 @@ def test_it_is_told_in_words(used: float, low: float, high: float, expected: str
         "x", "month-limit", 1, None, T0_MS, True, threshold_mj=limit_mj, energy_mj=used_mj, range_mj=(low_mj, high_mj)
     )
     assert describe_month_limit(episode, ZoneInfo("UTC")) == expected
+
+
+async def test_a_limit_can_be_tried_before_it_is_set(usage: Usage) -> None:
+    window = {"rule": "month-limit", "from": "2026-06-20T00:00:00Z", "to": "2026-07-11T00:00:00Z"}
+    async with asked(usage, watching(usage)) as client:
+        assert (await client.get("/1/rehearsal", params=window)).status_code == 422  # there is none to be tried
+        answer = (await client.get("/1/rehearsal", params={**window, "thresholdKwh": 250})).json()
+        none = (await client.get("/1/rehearsal", params={**window, "thresholdKwh": 400})).json()
+    assert (none["episodes"], none["mails"]) == ([], 0)
+    assert [each["openedAt"][:10] for each in answer["episodes"]] == ["2026-06-20", "2026-07-01"]
+    assert [each["endedAt"] for each in answer["episodes"]] == ["2026-07-01T00:00:00Z", None]
+    assert answer["mails"] == 2
+    assert answer["episodes"][0]["message"].endswith("more than your limit of 250 kWh.")

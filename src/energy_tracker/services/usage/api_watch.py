@@ -28,7 +28,13 @@ class RehearsalParameters(Parameters):
     from_: Annotated[Instant, Field(alias="from", description="Start of the range: ISO-8601 with an offset.")]
     to: Annotated[Instant, Field(description="End of the range, at most 93 days later: ISO-8601 with an offset.")]
     threshold_kwh: Annotated[
-        float | None, Field(alias="thresholdKwh", gt=0, le=1e6, description="kWh within an hour, for high-usage.")
+        float | None,
+        Field(
+            alias="thresholdKwh",
+            gt=0,
+            le=1e6,
+            description="kWh within an hour, for high-usage; kWh a month, for month-limit.",
+        ),
     ] = None
     silent_after: Annotated[
         str | None, Field(alias="silentAfter", max_length=40, description="Such as PT1H, for silent-device.")

@@ -10,7 +10,7 @@ from typing import Final
 
 from energy_tracker.contracts.directory import DirectoryUser
 from energy_tracker.kit.instants import MS_PER_MINUTE, from_ms
-from energy_tracker.services.usage.hour_history import history_of
+from energy_tracker.services.usage.hour_history import History, history_of
 from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.detection.records import settings_of
 from energy_tracker.services.usage.model.episodes import Episode
@@ -60,14 +60,9 @@ class MonthLimitWatch:
         self._judged[user.id] = judged
 
     async def _month_so_far(self, user: DirectoryUser, limit_kwh: float, zone: tzinfo, now_ms: int) -> MonthSoFar:
-        devices = self.watched.directory.devices_of(user.id)
-        home = Home(user.id, devices, frozenset(device.id for device in devices))
+        home = home_of_all(self.watched, user)
         history = await history_of(self.watched.store, home, zone=zone, now_ms=now_ms, days=MONTH_HISTORY_DAYS)
-        used_kwh = history.used_kwh(history.month_ms[0]) or 0.0
-        try:
-            return MonthSoFar(limit_kwh, used_kwh, history.month_end())
-        except TooLittleHistory:
-            return MonthSoFar(limit_kwh, used_kwh, None)
+        return month_so_far(history, limit_kwh)
 
     async def _known(self, user_id: int, from_ms: int) -> list[Episode]:
         """Return the episodes that are open or of this month."""
@@ -83,3 +78,18 @@ class MonthLimitWatch:
             turn.outgoing = [news for each in changed for news in tell(each, self.watched.directory)]
             await self.watched.recorder.commit(turn)
             return True
+
+
+def home_of_all(watched: UnusualWatch, user: DirectoryUser) -> Home:
+    """Return a home with all its devices."""
+    devices = watched.directory.devices_of(user.id)
+    return Home(user.id, devices, frozenset(device.id for device in devices))
+
+
+def month_so_far(history: History, limit_kwh: float) -> MonthSoFar:
+    """Return how a month stands against a limit, from the hours that were over."""
+    used_kwh = history.used_kwh(history.month_ms[0]) or 0.0
+    try:
+        return MonthSoFar(limit_kwh, used_kwh, history.month_end())
+    except TooLittleHistory:
+        return MonthSoFar(limit_kwh, used_kwh, None)

@@ -128,10 +128,10 @@ class KafkaDoor:
                 owner = self._owner_of(device_id)
                 key = keys[device_id] = f"device-{device_id}" if owner is None else str(owner)
             by_key.setdefault(key, []).append(candidate.message)
-        if single:
-            return [
-                Message(key, self._encode(_as_foreign_ones(reading)), readings=1) for key, (reading,) in by_key.items()
-            ]
+        if (
+            single
+        ):  # without saying how many it packs: as a foreign producer does, and a header costs more than it tells
+            return [Message(key, self._encode(_as_foreign_ones(reading))) for key, (reading,) in by_key.items()]
         return [
             Message(key, self._encode(part), readings=len(part))
             for key, readings in by_key.items()

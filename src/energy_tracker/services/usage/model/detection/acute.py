@@ -47,10 +47,10 @@ def candidates(state: State, quarter: QuarterHour, *, away: bool = False) -> lis
 def _add_measured(found: list[Candidate], state: State, quarter: QuarterHour, end_ms: int) -> None:
     """Add what single readings say: one too high, or all the same."""
     reference, runs = state.reference, state.runs
-    if (quarter.highest_mw or 0) > reference.highest + LEAST_SPIKE_MW and reference.highest >= LEAST_SPIKE_MW:
+    if quarter.top_mw > reference.highest + LEAST_SPIKE_MW and reference.highest >= LEAST_SPIKE_MW:
         found.append(_spike(quarter, reference, end_ms))
     if runs.flat >= LEAST_FLAT:
-        _add_flat(found, runs, reference, end_ms)
+        _add_flat(found, state, end_ms)
 
 
 def _add_behaviour(found: list[Candidate], state: State, end_ms: int) -> None:
@@ -89,7 +89,7 @@ def _silence(runs: Runs, reference: Reference, end_ms: int) -> Candidate:
 
 
 def _spike(quarter: QuarterHour, reference: Reference, end_ms: int) -> Candidate:
-    seen = quarter.highest_mw or 0
+    seen = quarter.top_mw
     scale = max(reference.highest - reference.highest_usual, reference.highest // 2, LEAST_SPIKE_MW)
     compared = Comparison(
         Measure.HIGHEST, quarter.start_ms, end_ms, seen, reference.highest_usual, 0, reference.highest
@@ -97,13 +97,15 @@ def _spike(quarter: QuarterHour, reference: Reference, end_ms: int) -> Candidate
     return Candidate(Kind.SPIKE, (seen - reference.highest) * 100 // scale, quarter.start_ms, 0, compared)
 
 
-def _add_flat(found: list[Candidate], runs: Runs, reference: Reference, end_ms: int) -> None:
+def _add_flat(found: list[Candidate], state: State, end_ms: int) -> None:
+    reference, runs = state.reference, state.runs
     usual = reference.flats[flat_class(runs.flat_mw, reference)]
     limit = max(LEAST_FLAT, usual * 3 // 2 + min(usual, 2))
     if runs.flat <= usual:
         return
     kind = Kind.FROZEN if runs.flat_mw > 0 else Kind.DEAD
-    if reference.floor < reference.on_mw < runs.flat_mw and runs.flat_mw * 10 >= reference.level * 6:
+    at_level = reference.floor < reference.on_mw < runs.flat_mw and runs.flat_mw * 10 >= reference.level * 6
+    if at_level and not state.is_home:
         kind = Kind.STUCK_ON
     if kind is Kind.DEAD:
         limit += limit // 2

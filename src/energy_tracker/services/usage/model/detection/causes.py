@@ -17,6 +17,9 @@ LIMIT: Final = 100
 MOST_SCORE: Final = 1_000
 """No finding is more certain than this."""
 
+GOES_ON: Final = 50
+"""A finding goes on while its cause has half of the score that would open it."""
+
 LINGERS_MS: Final = 26 * MS_PER_HOUR
 """What a day ago explains, since stretches of a day and the end of a day still see it."""
 
@@ -40,7 +43,14 @@ def judge(
     strongest = _strongest(state, candidates)
     count, kept, findings = state.findings, [], []
     for one in state.open:
-        candidate = strongest.pop(_cause(one.candidate.kind), None)
+        cause = _cause(one.candidate.kind)
+        candidate = strongest.get(cause)
+        if candidate is not None and one.ended and candidate.since_ms >= one.seen_ms:
+            if candidate.score >= limit:
+                continue  # another cause, which began after this one was over
+            candidate = None
+        elif candidate is not None:
+            del strongest[cause]
         after, finding = _go_on(one, candidate, decided_ms)
         if after is not None:
             kept.append(after)
@@ -79,7 +89,7 @@ def _cautiously(candidate: Candidate, days: int) -> int:
 
 def _go_on(one: Open, candidate: Candidate | None, decided_ms: int) -> tuple[Open | None, Finding | None]:
     """Return an open finding with what is new about it; None for one that is over and forgotten."""
-    if candidate is not None:
+    if candidate is not None and candidate.score >= GOES_ON:
         grown = candidate.score * 2 >= 3 * one.candidate.score and not one.ended
         same = msgspec.structs.replace(
             one.candidate,

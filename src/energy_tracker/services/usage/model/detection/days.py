@@ -19,6 +19,7 @@ def end_day(state: State) -> Day:
     today, reference, runs = state.today, state.reference, state.runs
     count = len(today.hours)
     means = state.means[-count:] if count else ()
+    night = today.hours.index(NIGHT_ENDS) if NIGHT_ENDS in today.hours else 0
     known = [mean for mean in means if mean != NOTHING]
     enough = len(known) >= LEAST_QUARTERS
     on = [mean for mean in known if mean > reference.on_mw] if reference.days else []
@@ -31,7 +32,8 @@ def end_day(state: State) -> Day:
         hours=hours,
         floor=_floor(means) if enough else NOTHING,
         night=_mean([hour for hour in hours[:NIGHT_ENDS] if hour != NOTHING]),
-        night_floor=_floor(means[: today.hours.index(NIGHT_ENDS)] if NIGHT_ENDS in today.hours else ()),
+        night_floor=_floor(means[:night]),
+        daytime_floor=_floor(means[night:]),
         peak=max(known) if enough else NOTHING,
         level=median(on) if on else NOTHING,
         highest=max(today.highests, default=0),

@@ -94,44 +94,37 @@ def _next_day(state: State, date: int, start_ms: int, limit: int) -> tuple[State
 
 def _take(state: State, quarter: QuarterHour, hour: int) -> State:
     """Return the state with the quarter-hour in it."""
-    reference, today, runs = state.reference, state.today, state.runs
-    mean = quarter.mean_mw
-    highest = mean if quarter.highest_mw is None else quarter.highest_mw
+    mean, highest = quarter.mean_mw, quarter.top_mw
     if quarter.fell_mj or _is_spike(state, highest):
         mean = NOTHING
     means = (*state.means[1 - KEPT_QUARTERS :], mean)
-    after = _next_runs(runs, quarter, mean, state)
-    most, least = _windows(means, today)
-    flats, run, rest, gap = today.flats, today.longest_run, today.longest_rest, today.longest_gap
-    if after.flat <= runs.flat and runs.flat > 1:
-        flats = with_flat(flats, flat_class(runs.flat_mw, reference), runs.flat)
-    if after.on < runs.on:
-        run = max(run, runs.on)
-    if after.rest < runs.rest:
-        rest = max(rest, runs.rest)
-    if after.gap < runs.gap:
-        gap = max(gap, runs.gap)
-    started = after.on == 1 and runs.on == 0
+    runs = _next_runs(state.runs, quarter, mean, state)
+    lowest = mean if quarter.lowest_mw is None else quarter.lowest_mw
+    most, least = _windows(means, state.today)
+    before, today = state.runs, state.today
+    flats = today.flats
+    if runs.flat <= before.flat and before.flat > 1:
+        flats = with_flat(flats, flat_class(before.flat_mw, state.reference), before.flat)
     today = Today(
         today.date,
         today.start_ms,
         (*today.hours, hour),
         (*today.highests, max(highest, 0)),
-        _lower(today.lowest, mean if quarter.lowest_mw is None else quarter.lowest_mw),
+        _lower(today.lowest, lowest),
         most,
         least,
-        today.starts + started,
-        run,
-        rest,
-        gap,
+        today.starts + (runs.on == 1 and before.on == 0),
+        max(today.longest_run, before.on) if runs.on < before.on else today.longest_run,
+        max(today.longest_rest, before.rest) if runs.rest < before.rest else today.longest_rest,
+        max(today.longest_gap, before.gap) if runs.gap < before.gap else today.longest_gap,
         flats,
     )
     return State(
         quarter.start_ms,
         means,
-        after,
+        runs,
         today,
-        reference,
+        state.reference,
         state.history,
         state.findings,
         state.open,

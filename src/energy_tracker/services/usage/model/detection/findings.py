@@ -47,6 +47,8 @@ class Measure(StrEnum):
     """The mean power from midnight to five."""
     NIGHT_FLOOR = "night-floor"
     """The lowest power of a night that was kept for half an hour."""
+    DAYTIME_FLOOR = "daytime-floor"
+    """The same from five to midnight; nothing is judged by it alone."""
     PEAK = "peak"
     """The highest quarter-hour of a day."""
     LEVEL = "level"

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_QUARTER_HOUR
+from energy_tracker.services.usage.model.detection.budget import MONTH_DAYS, fit_limit
 from energy_tracker.services.usage.model.detection.closing import home_quarter
 from energy_tracker.services.usage.model.detection.detector import observe
 from energy_tracker.services.usage.model.detection.findings import Finding, Kind
@@ -18,8 +19,8 @@ HOME: Final = 0
 """Stands for the home itself where a device's id would be."""
 
 NOTICES_A_MONTH: Final = 4
-MONTH_MS: Final = 30 * MS_PER_DAY
-_MONTHS_COMPARED: Final = 2
+MONTH_MS: Final = MONTH_DAYS * MS_PER_DAY
+_DAYS_COMPARED: Final = 60
 _ABSENT_QUARTERS: Final = 96
 """A device that was silent for so long is not waited for: the home is what the others draw."""
 
@@ -114,11 +115,11 @@ def _weigh(household: Household, finding: Finding, notices_a_month: int) -> tupl
     No more than `notices_a_month` are told in any 30 days, and only what is among the most important of the last
     60 days: where much is found, the bar rises by itself.
     """
-    since_ms = finding.decided_ms - _MONTHS_COMPARED * MONTH_MS
+    since_ms = finding.decided_ms - _DAYS_COMPARED * MS_PER_DAY
     recent = [one for one in household.judged if one.decided_ms > since_ms]
     told = sum(one.told for one in recent if one.decided_ms > finding.decided_ms - MONTH_MS)
-    ahead = sum(one.score >= finding.score for one in recent)
-    tell = told < notices_a_month and ahead < _MONTHS_COMPARED * notices_a_month
+    limit = fit_limit((one.score for one in recent), days=_DAYS_COMPARED, notices_a_month=notices_a_month)
+    tell = told < notices_a_month and finding.score >= limit
     judged = (*recent, Judged(finding.decided_ms, finding.score, tell))[-_KEPT_JUDGED:]
     return msgspec.structs.replace(household, judged=judged), tell
 

@@ -32,6 +32,11 @@ class QuarterHour(msgspec.Struct, frozen=True, gc=False):
     fell_mj: int = 0
 
     @property
+    def top_mw(self) -> int:
+        """Return the highest single power in mW, where there is none the mean."""
+        return self.mean_mw if self.highest_mw is None else self.highest_mw
+
+    @property
     def mean_mw(self) -> int:
         """Return the mean power over the measured part in mW, `NOTHING` where too little was measured."""
         if self.covered_ms < LEAST_COVERED_MS:

@@ -30,6 +30,7 @@ class Day(msgspec.Struct, frozen=True, array_like=True, gc=False):
     floor: int
     night: int
     night_floor: int
+    daytime_floor: int
     peak: int
     level: int
     highest: int
