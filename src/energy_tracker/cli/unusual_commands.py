@@ -102,9 +102,10 @@ def watch(  # noqa: PLR0913, PLR0917 - the options of the command
             if notices is not None or mute or unmute or month_limit is not None:
                 muted = sorted({*answer.muted_device_ids, *(mute or ())} - {*(unmute or ())})
                 wanted = answer.notices_a_month if notices is None else notices
-                body = WatchBody(notices_a_month=wanted, muted_device_ids=muted)
+                wishes: dict[str, object] = {"noticesAMonth": wanted, "mutedDeviceIds": muted}
                 if month_limit is not None:
-                    body = body.model_copy(update={"month_limit_kwh": month_limit or None})
+                    wishes["monthLimitKwh"] = month_limit or None
+                body = WatchBody.model_validate(wishes)
                 answer = await clients.usage.change_watch(home.id, body)
         output.document(msgspec.to_builtins(answer))
         muted_ids = ", ".join(map(str, answer.muted_device_ids)) or "none"
