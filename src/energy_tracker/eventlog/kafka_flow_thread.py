@@ -3,12 +3,13 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
+from energy_tracker.eventlog.kafka_flow_consumer import join_group, leave_behind
 from energy_tracker.eventlog.kafka_flow_orders import (
     Assignment,
     FlowCommit,
@@ -19,7 +20,7 @@ from energy_tracker.eventlog.kafka_flow_orders import (
     settle_all,
 )
 from energy_tracker.eventlog.kafka_progress import Progress
-from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
+from energy_tracker.eventlog.kafka_records import record_of
 from energy_tracker.eventlog.kafka_state import NOTE_KEY, PartitionState, StateLoader, encode_note
 from energy_tracker.eventlog.kafka_transactions import Appended, Transactions
 from energy_tracker.eventlog.port import LogUnavailable
@@ -42,12 +43,8 @@ _STANDS_S: Final = 30.0
 """A flow that has not committed for so long, while something waits, is not well."""
 
 
-_FLOW_CONFIG: Final[Mapping[str, object]] = {
-    "partition.assignment.strategy": "range",
-    "max.poll.interval.ms": 900_000,
-    "fetch.max.bytes": 8_000_000,
-    "fetch.wait.max.ms": 100,
-}
+_TIRED_AFTER: Final = 3
+"""Failures in a row after which another client takes the place of the consumer: it may have lost the group for good."""
 
 
 class FlowThread:
@@ -74,29 +71,14 @@ class FlowThread:
         self._moved_at = time.monotonic()
         self._error: str | None = "it has not joined the group yet"
         self._mean_bytes = _LARGE_BYTES
+        self._failures = 0
 
     def run(self) -> None:
         """Work until told to end."""
-        options = self._options
-        config = options.kafka.client_config()
-        group = options.kafka.group(options.group)
-        self._consumer = Consumer(
-            {
-                **config,
-                **CONSUMER_CONFIG,
-                **_FLOW_CONFIG,
-                "group.id": group,
-                "session.timeout.ms": options.session_timeout_ms,
-            }
-        )
-        self._transactions = Transactions(config, group=group)
-        self._loader = StateLoader(options.kafka, options.state_topic)
-        self._consumer.subscribe(
-            [options.kafka.topic(topic) for topic in options.topics],
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_revoke,
-        )
+        kafka, group = self._options.kafka, self._options.kafka.group(self._options.group)
+        self._join_group()
+        self._transactions = Transactions(kafka.client_config(), group=group)
+        self._loader = StateLoader(kafka, self._options.state_topic)
         try:
             while self._turn():
                 pass
@@ -104,6 +86,9 @@ class FlowThread:
             settle_all(self._request, self._orders, LogUnavailable("The consumer has ended."))
             self._transactions.close()
             self._consumer.close()
+
+    def _join_group(self) -> None:
+        self._consumer = join_group(self._options, on_assign=self._on_assign, on_revoke=self._on_revoke, make=Consumer)
 
     def _turn(self) -> bool:
         """Do what is to be done next; False: the flow is to end."""
@@ -127,8 +112,19 @@ class FlowThread:
         except (KafkaException, LogUnavailable) as error:
             self._error = str(error)[:300]
             log.warning("the flow of %s waits: %s", self._options.group, self._error)
+            self._failures += 1
+            if self._failures >= _TIRED_AFTER:
+                self._begin_with_another_consumer()
             time.sleep(_RETRY_S)
         return True
+
+    def _begin_with_another_consumer(self) -> None:
+        log.warning("the flow of %s goes on with another client", self._options.group)
+        self._failures = 0
+        self._void()
+        self._owned = self._to_take = None
+        leave_behind(self._consumer)
+        self._join_group()
 
     def _take_order(self, order: Order) -> None:
         if order.number != self._number:
@@ -232,12 +228,16 @@ class FlowThread:
             self._is_paused = False
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return  # it was left behind
         self._void()
         consumer.assign([])  # what to read, and from where, is known once the state is
         self._owned = self._to_take = sorted({partition.partition for partition in partitions})
 
     def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         del partitions  # eager: all of them
+        if consumer is not self._consumer:
+            return  # it was left behind, and is closed in a thread of its own
         self._void()
         self._owned = self._to_take = None
         consumer.unassign()
@@ -265,7 +265,7 @@ class FlowThread:
         )
         self._go_to_positions()
         self._moved_at = self._idle_since = time.monotonic()
-        self._error = None
+        self._error, self._failures = None, 0
         self._tell(Assignment(self._number, dict(self._states)))
         log.info("%s has the partitions %s", self._options.group, partitions)
 

@@ -166,3 +166,27 @@ async def test_a_flow_that_cannot_go_back_begins_again(flow: KafkaFlow, monkeypa
             await asyncio.to_thread(lambda: None)
     ScriptedConsumer.script.append(messages(0, 1))
     assert await taken(flow) == [0, 1]
+
+
+async def test_a_client_that_does_not_find_the_group_any_more_is_replaced(
+    flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await flow.assigned()
+    lost = flow._worker._consumer
+    closed: list[object] = []
+
+    def load(_: NoState, consumer: object, partitions: Sequence[int], __: object) -> dict[int, PartitionState]:
+        if consumer is lost:
+            raise FAILS
+        return {number: PartitionState(positions={"t": -1}) for number in partitions}
+
+    monkeypatch.setattr(NoState, "load", load)
+    monkeypatch.setattr(ScriptedConsumer, "close", lambda consumer: closed.append(consumer))
+    ScriptedConsumer.script.extend([given(0), given(0)])  # to the one that is lost, and to the one in its place
+    async with asyncio.timeout(PATIENCE_S):
+        while not closed or not (assignment := flow.assignment) or assignment.number == first.number:
+            await asyncio.to_thread(lambda: None)
+    assert flow._worker._consumer is not lost
+    assert closed == [lost]
+    ScriptedConsumer.script.append(messages(0))
+    assert await taken(flow) == [0]

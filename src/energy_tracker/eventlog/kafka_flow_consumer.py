@@ -1,0 +1,46 @@
+"""The consumer of a flow: made, joined to its group, and left behind where its client has lost its way."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from energy_tracker.eventlog.kafka_flow_orders import FlowOptions
+from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG
+
+_FLOW_CONFIG: Final[Mapping[str, object]] = {
+    "partition.assignment.strategy": "range",
+    "max.poll.interval.ms": 900_000,
+    "fetch.max.bytes": 8_000_000,
+    "fetch.wait.max.ms": 100,
+}
+
+OnPartitions = Callable[[Consumer, Sequence[TopicPartition]], None]
+
+
+def join_group(
+    options: FlowOptions, *, on_assign: OnPartitions, on_revoke: OnPartitions, make: type[Consumer] = Consumer
+) -> Consumer:
+    """Return a consumer that joins the group with the first poll."""
+    consumer = make(
+        {
+            **options.kafka.client_config(),
+            **CONSUMER_CONFIG,
+            **_FLOW_CONFIG,
+            "group.id": options.kafka.group(options.group),
+            "session.timeout.ms": options.session_timeout_ms,
+        }
+    )
+    consumer.subscribe(
+        [options.kafka.topic(topic) for topic in options.topics],
+        on_assign=on_assign,
+        on_revoke=on_revoke,
+        on_lost=on_revoke,
+    )
+    return consumer
+
+
+def leave_behind(consumer: Consumer) -> None:
+    """Close a consumer without waiting for it: one that does not find the group may take long to leave it."""
+    threading.Thread(target=consumer.close, name="a consumer that is left behind", daemon=True).start()
