@@ -91,6 +91,15 @@ async def test_a_limit_that_the_month_will_pass_is_told_once_in_words(on_sqlite:
     assert len(await told(usage)) == 1
 
 
+async def test_a_limit_that_was_just_set_is_judged_at_once(usage: Usage) -> None:
+    unusual = watching(usage)
+    limits = MonthLimitWatch(unusual)
+    await limits.look()
+    await limit(usage, unusual, 250)
+    await limits.look()
+    assert [each.rule for each in await usage.store.open_episodes()] == ["month-limit"]
+
+
 async def test_another_process_or_a_restart_judges_again_and_changes_nothing(usage: Usage) -> None:
     unusual = watching(usage)
     await limit(usage, unusual, 250)

@@ -23,7 +23,7 @@ from energy_tracker.services.usage.ports import Recorded
 from energy_tracker.services.usage.unusual import UnusualWatch
 
 LOOK_AGAIN_MS: Final = 5 * MS_PER_MINUTE
-"""So long after it was changed a limit may have to wait until it is judged."""
+"""So often it is looked whether the day, or a limit that was changed in another process, is another one."""
 
 _END_MS: Final = 2**53
 
@@ -40,7 +40,9 @@ class MonthLimitWatch:
         """Judge the homes whose day or limit is another one than when they were judged."""
         now_ms = self.watched.clock.now_ms()
         for user in list(self.watched.directory.users()):
-            if self.watched.is_here(user.id) and self._look_at_ms.get(user.id, 0) <= now_ms:
+            is_due = user.id in self.watched.wishes_changed or self._look_at_ms.get(user.id, 0) <= now_ms
+            if is_due and self.watched.is_here(user.id):
+                self.watched.wishes_changed.discard(user.id)
                 await self._look_at(user, now_ms)
                 self._look_at_ms[user.id] = now_ms + LOOK_AGAIN_MS
                 await asyncio.sleep(0)

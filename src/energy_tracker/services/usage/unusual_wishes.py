@@ -114,6 +114,7 @@ class WatchWishes:
             settings = WatchSettings(notices_a_month, tuple(sorted(muted_device_ids)), month_limit_kwh)
             home_of(self.watched, principal, user_id)
             await self.watched.recorder.commit(Recorded(detectors={(user_id, SETTINGS): settings_entry(settings)}))
+            self.watched.wishes_changed.add(user_id)
         return _watch_answer(user_id, settings)
 
     def _answer(self, user: DirectoryUser, episode: Episode, finding: Finding) -> UnusualUse:
