@@ -181,7 +181,11 @@ async def test_a_client_that_does_not_find_the_group_any_more_is_replaced(
         return {number: PartitionState(positions={"t": -1}) for number in partitions}
 
     monkeypatch.setattr(NoState, "load", load)
-    monkeypatch.setattr(ScriptedConsumer, "close", lambda consumer: closed.append(consumer))  # noqa: PLW0108 - a built-in would not be bound
+
+    def close(consumer: ScriptedConsumer) -> None:
+        closed.append(consumer)
+
+    monkeypatch.setattr(ScriptedConsumer, "close", close)
     ScriptedConsumer.script.extend([given(0), given(0)])  # to the one that is lost, and to the one in its place
     async with asyncio.timeout(PATIENCE_S):
         while not closed or not (assignment := flow.assignment) or assignment.number == first.number:

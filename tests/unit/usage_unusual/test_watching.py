@@ -197,3 +197,12 @@ async def test_nothing_is_kept_of_whoever_has_gone(tmp_path: Path, gone: str) ->
             await usage.service.forget_users(user_ids=[1])
             assert await usage.store.detectors(1) == {}
         assert await look(usage) == []
+
+
+@pytest.mark.parametrize("fields", [{"kind": "interval"}, {"kind": "power", "behind": True}])
+async def test_what_the_mains_measures_is_told_of_the_home(tmp_path: Path, fields: dict[str, object]) -> None:
+    is_behind = bool(fields.pop("behind", False))
+    others = [device(2, parent_id=1)] if is_behind else []
+    async with usage_on(tmp_path, home(device(1, **fields), *others), at(T0_MS + 24 * DAY)) as usage:
+        await record(usage, readings(24))
+        assert {each.device_id for each in await look(usage)} == {None}

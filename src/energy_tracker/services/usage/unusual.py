@@ -178,10 +178,18 @@ class UnusualWatch:
 
 def rules_of_home(user: DirectoryUser, devices: Collection[DirectoryDevice], settings: WatchSettings) -> HomeRules:
     """Return how a home is judged, by what the registry says and what it wants."""
+    counted = [device for device in devices if device.parent_id is None]
     return HomeRules(
         zone=zone_of(user.time_zone),
-        counted={device.id for device in devices if device.parent_id is None},
+        counted={device.id for device in counted},
         muted=settings.muted,
         silence_is_ruled={device.id for device in devices if device.silent_after_ms is not None},
         notices_a_month=settings.notices_a_month,
+        mains=counted[0].id if len(counted) == 1 and _measures_a_home(counted[0], devices) else HOME,
     )
+
+
+def _measures_a_home(device: DirectoryDevice, devices: Collection[DirectoryDevice]) -> bool:
+    """Tell whether a device is a meter rather than a plug: it has others behind it, or sends energy and has no type."""
+    is_meter = device.type == "MISC" and device.kind != "power"
+    return is_meter or any(other.parent_id == device.id for other in devices)

@@ -37,6 +37,26 @@ _CHECK: Final[Mapping[Kind, str]] = {
     Kind.DEAD: "Check first its fuse and plug, and what it should have kept cold or running.",
     Kind.UNUSUAL_DAY: "Look at the hours of that day in the console.",
 }
+_WHAT_OF_HOMES: Final[Mapping[Kind, str]] = {
+    Kind.STUCK_ON: "has drawn a high power without a break for much longer than it ever does",
+    Kind.NEVER_OFF: "does not come to rest any more",
+    Kind.STANDBY_UP: "draws more than usual while little is in use",
+    Kind.CYCLING: "has something large on more often, or for longer, than it used to",
+    Kind.SCHEDULE_SHIFTED: "uses energy at other hours than usual",
+    Kind.DEAD: "draws far less than it ever does",
+}
+_CHECK_OF_HOMES: Final[Mapping[Kind, str]] = {
+    **dict.fromkeys(
+        (Kind.STUCK_ON, Kind.NEVER_OFF, Kind.STANDBY_UP, Kind.NIGHT_UP),
+        "Check first what was left on, or is new, since then.",
+    ),
+    **dict.fromkeys(
+        (Kind.DRAWS_MORE, Kind.CYCLING),
+        "Check first heating, cooling and hot water, and what is new since then.",
+    ),
+    Kind.SCHEDULE_SHIFTED: "Check first timers, and whether a clock was changed.",
+    Kind.DEAD: "Check first the main switch, if nobody has switched it off.",
+}
 POWERS: Final = frozenset(
     {
         Measure.WINDOW_POWER,
@@ -60,12 +80,15 @@ def describe(
 ) -> str:
     """Return a finding in sentences, for a mail or a list; without a device's name it is about the home."""
     name = device_name or "The home"
-    what, since = _WHAT[finding.kind], _instant(finding.since_ms, zone)
+    what, check = _WHAT[finding.kind], _CHECK[finding.kind]
+    if device_name is None:
+        what, check = _WHAT_OF_HOMES.get(finding.kind, what), _CHECK_OF_HOMES.get(finding.kind, check)
+    since = _instant(finding.since_ms, zone)
     if is_normal:
         return f"That {name} {what}, since {since}, was called normal: it is not told again."
     if ended_ms is not None:
         return f"{name} is as usual again since {_instant(ended_ms, zone)}; from {since} on it was told that it {what}."
-    parts = [f"{name} {what}, since {since}{_compared(finding.comparison)}.", _extra(finding), _CHECK[finding.kind]]
+    parts = [f"{name} {what}, since {since}{_compared(finding.comparison)}.", _extra(finding), check]
     return " ".join(part for part in parts if part)
 
 
@@ -86,7 +109,7 @@ def _amount(measure: Measure, value: int) -> str:
     if measure is Measure.STARTS:
         return f"{value} starts a day"
     if measure is Measure.DUTY:
-        return f"{value / 4:.1f} hours a day"
+        return f"{value / 4:.1f} hours of use a day"
     return ""
 
 

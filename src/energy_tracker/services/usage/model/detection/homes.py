@@ -17,7 +17,8 @@ LEAST_AWAY: Final = 3
 AWAY_PERCENT: Final = 70
 A_DAY: Final = 96
 
-_ABOUT_READINGS: Final = frozenset({Kind.SILENT, Kind.FROZEN, Kind.SPIKE, Kind.REGISTER_BACK})
+ABOUT_READINGS: Final = frozenset({Kind.SILENT, Kind.FROZEN, Kind.SPIKE, Kind.REGISTER_BACK})
+"""Kinds that tell of the measurement, not of what is measured."""
 
 
 def explained_by(home: Finding, devices: Mapping[int, Collection[Finding]]) -> tuple[int, ...]:
@@ -33,7 +34,7 @@ def explained_by(home: Finding, devices: Mapping[int, Collection[Finding]]) -> t
             finding
             for finding in findings
             if abs(finding.since_ms - home.since_ms) <= NEAR_MS
-            and (finding.kind in _ABOUT_READINGS) == (home.kind in _ABOUT_READINGS)
+            and (finding.kind in ABOUT_READINGS) == (home.kind in ABOUT_READINGS)
         ]
         for device_id, findings in devices.items()
     }
@@ -42,7 +43,7 @@ def explained_by(home: Finding, devices: Mapping[int, Collection[Finding]]) -> t
         for device_id, findings in near.items()
         if findings
     }
-    if home.kind in _ABOUT_READINGS or not home.extra_mw:
+    if home.kind in ABOUT_READINGS or not home.extra_mw:
         return tuple(sorted(extra_mw))
     alike = {device_id: extra for device_id, extra in extra_mw.items() if extra * home.extra_mw > 0}
     if abs(sum(alike.values())) * 100 < abs(home.extra_mw) * EXPLAINS_PERCENT:

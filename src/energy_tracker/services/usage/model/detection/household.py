@@ -11,7 +11,7 @@ from energy_tracker.services.usage.model.detection.budget import MONTH_DAYS, fit
 from energy_tracker.services.usage.model.detection.closing import home_quarter
 from energy_tracker.services.usage.model.detection.detector import observe
 from energy_tracker.services.usage.model.detection.findings import Finding, Kind
-from energy_tracker.services.usage.model.detection.homes import explained_by, is_away
+from energy_tracker.services.usage.model.detection.homes import ABOUT_READINGS, explained_by, is_away
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.state import State
 
@@ -59,6 +59,8 @@ class HomeRules(NamedTuple):
     muted: Collection[int] = ()
     silence_is_ruled: Collection[int] = ()
     notices_a_month: int = NOTICES_A_MONTH
+    mains: int = HOME
+    """The device that alone measures the whole home; `HOME` where there is none."""
 
 
 class Found(NamedTuple):
@@ -92,7 +94,7 @@ def judge_quarter(
         findings += [(device_id, finding) for finding in of_device if _is_wanted(device_id, finding, rules)]
     whole = home_quarter(expected, start_ms=start_ms)
     home, of_home = observe(household.home, whole, zone=rules.zone, away=away)
-    causes = _findings_of(devices)
+    causes = _causes(devices, rules)
     findings += [(HOME, finding) for finding in of_home if not explained_by(finding, causes)]
     household = Household(start_ms + MS_PER_QUARTER_HOUR, home, devices, first_ms, household.judged)
     found: list[Found] = []
@@ -105,6 +107,8 @@ def judge_quarter(
 
 
 def _is_wanted(device_id: int, finding: Finding, rules: HomeRules) -> bool:
+    if device_id == rules.mains and finding.kind not in ABOUT_READINGS:
+        return False  # what it measures is the home, which is judged as such
     is_ruled = finding.kind is Kind.SILENT and device_id in rules.silence_is_ruled
     return device_id not in rules.muted and not is_ruled
 
@@ -124,22 +128,22 @@ def _weigh(household: Household, finding: Finding, notices_a_month: int) -> tupl
     return msgspec.structs.replace(household, judged=judged), tell
 
 
-def _findings_of(devices: Mapping[int, State]) -> dict[int, list[Finding]]:
-    """Return the findings of devices that are open, or ended lately, also of those that nobody wants to be told of."""
-    return {
-        device_id: [
-            Finding(
-                "opened",
-                one.number,
-                one.candidate.kind,
-                one.candidate.since_ms,
-                one.seen_ms,
-                one.candidate.score,
-                one.candidate.extra_mw,
-                one.candidate.comparison,
-            )
-            for one in state.open
-        ]
-        for device_id, state in devices.items()
-        if state.open
-    }
+def _causes(devices: Mapping[int, State], rules: HomeRules) -> dict[int, list[Finding]]:
+    """Return what is open, or ended lately, of devices, and may be why the home is as it is; muted ones too."""
+    causes: dict[int, list[Finding]] = {}
+    for device_id, state in devices.items():
+        for one in state.open:
+            candidate = one.candidate
+            if device_id != rules.mains or candidate.kind in ABOUT_READINGS:
+                finding = Finding(
+                    "opened",
+                    one.number,
+                    candidate.kind,
+                    candidate.since_ms,
+                    one.seen_ms,
+                    candidate.score,
+                    candidate.extra_mw,
+                    candidate.comparison,
+                )
+                causes.setdefault(device_id, []).append(finding)
+    return causes
