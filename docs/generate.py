@@ -19,6 +19,8 @@ from energy_tracker.services.device.api import DeviceApi
 from energy_tracker.services.ingestion.api import IngestionApi
 from energy_tracker.services.insight.api import InsightApi
 from energy_tracker.services.usage.api import create_api as create_usage_api
+from energy_tracker.services.usage.api_forecast import forecast_routes
+from energy_tracker.services.usage.api_watch import watch_routes
 from energy_tracker.services.user.api import UserApi
 from energy_tracker.settings import PortSettings
 from energy_tracker.settings.tree import Settings
@@ -88,7 +90,10 @@ def _described_apps() -> Iterator[tuple[str, FastAPI]]:
         app.include_router(router)
         yield service, app
     parts: dict[str, Any] = dict.fromkeys(("queries", "explain", "rebuild", "dead_letters"), NOT_CALLED)
-    yield "usage", create_usage_api(**parts, health=Health(), telemetry=Telemetry("usage"))
+    usage = create_usage_api(**parts, health=Health(), telemetry=Telemetry("usage"))
+    usage.include_router(forecast_routes(NOT_CALLED))
+    usage.include_router(watch_routes(NOT_CALLED, NOT_CALLED))
+    yield "usage", usage
 
 
 def _app(service: str) -> FastAPI:

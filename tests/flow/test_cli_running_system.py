@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,19 @@ def test_commands_go_through_the_running_services(running: CommandLine, tmp_path
     assert "holds log.db" in elsewhere.run("restore", backup, code=1).stderr.replace("relational.db, readings.db, ", "")
     again = elsewhere.ask("import", "-", "--user", user, given=f"time,power_w\n{rows}")
     assert again["duplicate"] == 60
+
+
+def test_a_month_that_will_pass_its_limit_becomes_an_alert_and_a_mail(running: CommandLine):
+    running.ask("users", "create", "--name", "Me", "--email", "me@example.org", "--threshold", 1000)
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    hours = [now - timedelta(hours=hour) for hour in reversed(range(20 * 24))]
+    rows = "".join(f"{each:%Y-%m-%dT%H:%M:%SZ},{200 + each.hour}\n" for each in hours)
+    running.ask("import", "-", "--max-hold", "PT1H", given=f"time,power_w\n{rows}")
+    running.ask("alerts", "watch", "--month-limit", 20)
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := [each for each in running.ask("alerts", "list") if each["rule"] == "month-limit"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)  # another process: there is no event of it to wait for
+    assert "more than your limit of 20 kWh" in found[0]["message"]
+    mails = [mail for mail in running.ask("alerts", "outbox")["items"] if mail["alertId"] == found[0]["id"]]
+    assert [mail["kind"] for mail in mails] == ["opened"]

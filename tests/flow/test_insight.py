@@ -309,3 +309,22 @@ async def test_the_model_is_given_no_value():
     shown = re.findall(r"\d+(?:\.\d+)?", re.sub(r"\b[FD]\d+\b", "", findings))
     assert shown == []
     assert len(answer["facts"]) > 10
+
+
+@pytest.mark.parametrize("call", ["overview", "saving-tips"])
+async def test_how_the_month_will_end_is_told_with_figures_that_are_facts(call):
+    async with running() as service:
+        service.usage.month_kwh = (310.24, 339.6)
+        answer = await service.get(f"{call}/1")
+        assert "This month will end at 310 to 340 kWh; so far it has used 155.1 kWh." in answer["tips"]
+        assert_figures_are_facts(answer, ("7 days",))
+        fact = next(fact for fact in answer["facts"] if fact["label"].endswith("low end of its range"))
+        assert (fact["value"], fact["unit"], fact["period"]) == (
+            310,
+            "kWh",
+            "2026-06-01T00:00:00Z/2026-07-01T00:00:00Z",
+        )
+        service.usage.little_history = True
+        assert "This month will" not in (await service.get(f"{call}/1"))["tips"]
+        service.usage.month_kwh = None
+        assert "This month will" not in (await service.get(f"{call}/1"))["tips"]

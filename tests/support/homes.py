@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
+from energy_tracker.contracts.forecast import ForecastAnswer, MonthForecast
 from energy_tracker.contracts.usage import Bucket, DeviceSeries, Resolution, SeriesAnswer
 from energy_tracker.kit.instants import from_ms
 from energy_tracker.kit.problems import Problem, TemporarilyUnavailable
@@ -78,11 +79,13 @@ class Home:
 
 @dataclass
 class FakeUsage:
-    """Answers the series of homes; `down` makes it unavailable."""
+    """Answers the series of homes; `down` makes it unavailable. The month is foreseen as `low` to `high`, if at all."""
 
     homes: Mapping[int, Home]
     down: bool = False
     asked: int = 0
+    month_kwh: tuple[float, float] | None = None
+    little_history: bool = False
 
     async def series(self, user_id: int, *, start_ms: int, end_ms: int, resolution: Resolution) -> SeriesAnswer:
         assert resolution == "hour"
@@ -92,6 +95,29 @@ class FakeUsage:
         if user_id not in self.homes:
             raise Problem("There is no such user.")
         return self.homes[user_id].series(from_ms(start_ms), from_ms(end_ms))
+
+    async def forecast(self, user_id: int) -> ForecastAnswer:
+        low, high = self.month_kwh or (None, None)
+        return ForecastAnswer(
+            user_id=user_id,
+            device_id=None,
+            time_zone="UTC",
+            made_at="2026-06-15T12:00:00Z",
+            measured_days=60 if low else 0,
+            little_history=self.little_history,
+            hours=None,
+            reason="There is too little history.",
+            month=MonthForecast(
+                from_="2026-06-01T00:00:00Z",
+                to="2026-07-01T00:00:00Z",
+                used_kwh=None if low is None else low / 2,
+                gaps_kwh=None,
+                expected_kwh=None,
+                low_kwh=low,
+                high_kwh=high,
+            ),
+            accuracy=None,
+        )
 
 
 @dataclass

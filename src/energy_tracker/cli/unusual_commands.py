@@ -77,15 +77,18 @@ def call_normal(
     run(context, command, as_json=as_json)
 
 
-def watch(
+def watch(  # noqa: PLR0913, PLR0917 - the options of the command
     context: typer.Context,
     user: UserOption = None,
     notices: Annotated[int | None, typer.Option(min=0, max=100, help="At most so many notices in 30 days.")] = None,
     mute: Annotated[list[int] | None, typer.Option(help="Do not watch this device; may be repeated.")] = None,
     unmute: Annotated[list[int] | None, typer.Option(help="Watch this device again; may be repeated.")] = None,
+    month_limit: Annotated[
+        float | None, typer.Option(min=0, max=1e6, help="Warn when a month will use more kWh than this; 0: do not.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show, or change, how a home is watched for what is unusual."""
+    """Show, or change, how a home is watched: for what is unusual, and for the limit of its months."""
 
     async def command(settings: "Settings", output: Output) -> None:
         import msgspec
@@ -96,26 +99,33 @@ def watch(
         async with services(settings) as clients:
             home = await chosen_user(clients, user)
             answer = await clients.usage.watch(home.id)
-            if notices is not None or mute or unmute:
+            if notices is not None or mute or unmute or month_limit is not None:
                 muted = sorted({*answer.muted_device_ids, *(mute or ())} - {*(unmute or ())})
                 wanted = answer.notices_a_month if notices is None else notices
-                body = WatchBody(notices_a_month=wanted, muted_device_ids=muted)
+                wishes: dict[str, object] = {"noticesAMonth": wanted, "mutedDeviceIds": muted}
+                if month_limit is not None:
+                    wishes["monthLimitKwh"] = month_limit or None
+                body = WatchBody.model_validate(wishes)
                 answer = await clients.usage.change_watch(home.id, body)
         output.document(msgspec.to_builtins(answer))
         muted_ids = ", ".join(map(str, answer.muted_device_ids)) or "none"
         output.line(f"At most {answer.notices_a_month} notices in 30 days; devices that are not watched: {muted_ids}.")
+        limit = answer.month_limit_kwh
+        output.line("Months have no limit." if limit is None else f"A month's limit is {limit:g} kWh.")
 
     run(context, command, as_json=as_json)
 
 
 def rehearse(  # noqa: PLR0913, PLR0917 - the options of the command
     context: typer.Context,
-    rule: Annotated[str, typer.Argument(help="high-usage, silent-device or unusual-use.")],
+    rule: Annotated[str, typer.Argument(help="high-usage, silent-device, unusual-use or month-limit.")],
     user: UserOption = None,
     days: Annotated[int, typer.Option(min=1, max=93, help="The last so many days, today included.")] = 30,
     start: FromOption = None,
     end: ToOption = None,
-    threshold: Annotated[float | None, typer.Option(help="kWh within an hour, for high-usage.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="kWh within an hour, for high-usage; kWh a month, for month-limit.")
+    ] = None,
     silent_after: Annotated[str | None, typer.Option(help="Such as PT1H, for silent-device.")] = None,
     notices: Annotated[int | None, typer.Option(min=0, max=100, help="The budget, for unusual-use.")] = None,
     as_json: AsJson = False,

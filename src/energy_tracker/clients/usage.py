@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from energy_tracker.clients.http import ServiceCalls, ServiceUnavailable
+from energy_tracker.contracts.forecast import ForecastAnswer
 from energy_tracker.contracts.readings import Rule
 from energy_tracker.contracts.unusual import RehearsalAnswer, UnusualAnswer, UnusualUse, WatchAnswer, WatchBody
 from energy_tracker.contracts.usage import (
@@ -75,6 +76,11 @@ class UsageClient:
         if not isinstance(document, dict):
             raise ServiceUnavailable("usage-service answered something that is no explanation.")
         return cast("dict[str, object]", document)
+
+    async def forecast(self, user_id: int, *, device_id: int | None = None) -> ForecastAnswer:
+        """Return what comes next for a home, or one of its devices."""
+        query: dict[str, str | int] = {} if device_id is None else {"deviceId": device_id}
+        return self.calls.struct(ForecastAnswer, await self.calls.call("GET", f"/{user_id}/forecast", query=query))
 
     async def unusual_use(self, user_id: int) -> UnusualAnswer:
         """Return all that was unusual in a home, newest first."""

@@ -44,7 +44,7 @@ class AlertMessage(msgspec.Struct, omit_defaults=True, kw_only=True, rename="cam
 
 
 EpisodeState = Literal["open", "ended"]
-Rule = Literal["high-usage", "silent-device", "unusual-use"]
+Rule = Literal["high-usage", "silent-device", "unusual-use", "month-limit"]
 
 
 class EpisodeTransition(msgspec.Struct, omit_defaults=True, kw_only=True, rename="camel"):

@@ -62,18 +62,23 @@ class UnusualAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class WatchAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`GET` and `PUT /api/v1/usage/{userId}/watch`: how a home is watched for what is unusual."""
+    """`GET` and `PUT /api/v1/usage/{userId}/watch`: how a home is watched, and the limit of its months."""
 
     user_id: int
     notices_a_month: int
     muted_device_ids: tuple[int, ...]
+    month_limit_kwh: float | None = None
 
 
 class WatchBody(WireModel):
-    """`PUT /api/v1/usage/{userId}/watch`: at most so many notices in 30 days, and devices that are not watched."""
+    """`PUT /api/v1/usage/{userId}/watch`: at most so many notices in 30 days, and devices that are not watched.
+
+    With `monthLimitKwh` it is told when a month will use more; null takes the limit away, absent leaves it as it is.
+    """
 
     notices_a_month: Annotated[int, Field(ge=0, le=100)]
     muted_device_ids: Annotated[list[Id], Field(max_length=1_000, default_factory=list)]
+    month_limit_kwh: Annotated[float | None, Field(gt=0, le=1e6)] = None
 
 
 class RehearsedEpisode(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -12,9 +12,12 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.health import Check, Health
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.api import create_api
+from energy_tracker.services.usage.api_forecast import forecast_routes
 from energy_tracker.services.usage.api_watch import watch_routes
 from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.explain import ExplainService
+from energy_tracker.services.usage.forecasting import ForecastService
+from energy_tracker.services.usage.month_limit import MonthLimitWatch
 from energy_tracker.services.usage.ports import Homes, IntakeLedger, ReadingStore, UsageStream
 from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.rehearsal import RehearsalService
@@ -59,6 +62,7 @@ async def usage_service(
         backends.log, backends.stream, store, service, clock, options.check_interval_s, telemetry=telemetry
     )
     worker.unusual = unusual = UnusualWatch(store, directory, homes, service.recorder, clock)
+    worker.limits = MonthLimitWatch(unusual)
     queries = QueryService(store=store, directory=directory, intake=backends.intake, clock=clock)
     app = create_api(
         queries=queries,
@@ -69,6 +73,7 @@ async def usage_service(
         telemetry=telemetry,
     )
     app.include_router(watch_routes(WatchWishes(unusual, clock), RehearsalService(unusual)))
+    app.include_router(forecast_routes(ForecastService(queries, store, clock)))
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:
         for work in (
@@ -77,6 +82,7 @@ async def usage_service(
             worker.publish,
             worker.watch_time,
             worker.watch_for_unusual_use,
+            worker.watch_month_limits,
         ):
             keep_running(stack, work(), name=f"usage: {work.__name__}")
         yield app

@@ -28,11 +28,19 @@ class Tags(HTMLParser):
         ("high-usage", "ended", "Energy usage is back to normal for User 1"),
         ("high-usage", "reminder", "Reminder: energy usage is still high for User 1"),
         ("silent-device", "opened", "Silent Device Alert for User 1"),
+        ("month-limit", "opened", "Monthly Energy Limit Alert for User 1"),
         ("newer-rule", "ended", "Alert of the rule newer-rule (ended) for User 1"),
     ],
 )
 def test_subjects(rule: str, kind: str, subject: str):
     assert write_letter(transition(rule=rule), kind).subject == subject  # type: ignore[arg-type]  # one of the kinds
+
+
+def test_a_letter_says_when_there_is_one():
+    assert "one when it ends" in write_letter(transition(rule="high-usage"), "opened").text
+    text = write_letter(transition(rule="month-limit"), "opened").text
+    assert "one mail in a month that will pass your limit" in text
+    assert "one when it ends" not in text
 
 
 def test_times_are_the_users_and_the_end_is_told():

@@ -85,10 +85,15 @@ async def _call_normal_what_is_found(usage: Usage) -> None:
 async def test_a_muted_device_and_a_home_that_wants_no_notices_are_left_alone(usage: Usage) -> None:
     unusual = watching(usage)
     async with asked(usage, unusual) as client:
-        assert (await client.get("/1/watch")).json() == {"userId": 1, "noticesAMonth": 4, "mutedDeviceIds": []}
+        assert (await client.get("/1/watch")).json() == {
+            "userId": 1,
+            "noticesAMonth": 4,
+            "mutedDeviceIds": [],
+            "monthLimitKwh": None,
+        }
         wanted = {"noticesAMonth": 0, "mutedDeviceIds": [2]}
-        assert (await client.put("/1/watch", json=wanted)).json() == {"userId": 1, **wanted}
-        assert (await client.get("/1/watch")).json() == {"userId": 1, **wanted}
+        assert (await client.put("/1/watch", json=wanted)).json() == {"userId": 1, **wanted, "monthLimitKwh": None}
+        assert (await client.get("/1/watch")).json() == {"userId": 1, **wanted, "monthLimitKwh": None}
         await record(usage, readings(24, number=1, of=broken))
         await record(usage, readings(24, number=2, of=broken))
         found = await look(usage, unusual)

@@ -5,19 +5,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
+from energy_tracker.contracts.forecast import ForecastAnswer
 from energy_tracker.contracts.usage import Resolution, SeriesAnswer
 from energy_tracker.services.insight.model.advice import ProposedTip, Purpose
 from energy_tracker.services.insight.model.facts import FactTable
 
 
 class Usage(Protocol):
-    """The measured series of a home."""
+    """What was measured of a home, and what follows from it."""
 
     async def series(self, user_id: int, *, start_ms: int, end_ms: int, resolution: Resolution) -> SeriesAnswer:
         """Return the buckets of `[start_ms, end_ms)`, ms since 1970.
 
         Raises a `Problem` of status 404 for an unknown user and `TemporarilyUnavailable` where there is no answer.
         """
+
+    async def forecast(self, user_id: int) -> ForecastAnswer:
+        """Return what comes next for a home. Raises as `series` does."""
 
 
 class Directory(Protocol):

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 
+from energy_tracker.contracts.forecast import ForecastAnswer
 from energy_tracker.contracts.unusual import RehearsalAnswer, UnusualAnswer, UnusualUse, WatchAnswer
 from energy_tracker.contracts.usage import (
     DeadLettersAnswer,
@@ -31,6 +32,7 @@ ANSWERS: Final = (
     UnusualUse,
     WatchAnswer,
     RehearsalAnswer,
+    ForecastAnswer,
 )
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from msgspec import UNSET
 from pydantic import Field
 
 from energy_tracker.contracts.readings import Rule
@@ -27,7 +28,13 @@ class RehearsalParameters(Parameters):
     from_: Annotated[Instant, Field(alias="from", description="Start of the range: ISO-8601 with an offset.")]
     to: Annotated[Instant, Field(description="End of the range, at most 93 days later: ISO-8601 with an offset.")]
     threshold_kwh: Annotated[
-        float | None, Field(alias="thresholdKwh", gt=0, le=1e6, description="kWh within an hour, for high-usage.")
+        float | None,
+        Field(
+            alias="thresholdKwh",
+            gt=0,
+            le=1e6,
+            description="kWh within an hour, for high-usage; kWh a month, for month-limit.",
+        ),
     ] = None
     silent_after: Annotated[
         str | None, Field(alias="silentAfter", max_length=40, description="Such as PT1H, for silent-device.")
@@ -100,6 +107,7 @@ def watch_routes(wishes: WatchWishes, rehearsals: RehearsalService) -> APIRouter
                 user_id=user_id_of(user_id),
                 notices_a_month=asked.notices_a_month,
                 muted_device_ids=frozenset(asked.muted_device_ids),
+                month_limit_kwh=asked.month_limit_kwh if "month_limit_kwh" in asked.model_fields_set else UNSET,
             )
         )
 

@@ -4,7 +4,7 @@ from datetime import tzinfo
 
 import msgspec
 
-from energy_tracker.contracts.directory import DirectoryUser
+from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.contracts.readings import AlertMessage, EpisodeTransition
 from energy_tracker.contracts.topics import (
     ENERGY_ALERT_EPISODES,
@@ -19,6 +19,7 @@ from energy_tracker.kit.quantities import millijoules_to_kwh
 from energy_tracker.services.usage.decoding import to_message
 from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.episodes import Episode
+from energy_tracker.services.usage.model.month_limit import describe_month_limit
 from energy_tracker.services.usage.model.readings import LogPosition, Reading
 from energy_tracker.services.usage.ports import DeadLetter, Directory, Outgoing
 from energy_tracker.services.usage.unusual_words import describe
@@ -42,16 +43,26 @@ def tell(episode: Episode, directory: Directory) -> list[Outgoing]:
     """Return the messages about an episode that has just opened or ended."""
     user = directory.user(episode.user_id)
     device = None if episode.device_id is None else directory.device(episode.device_id)
-    is_open = episode.ended_ms is None
+    text = sentence_about(episode, device.name if device else "", zone_of(user.time_zone if user else "UTC"))
+    key = str(episode.user_id)
+    transition = _transition(episode, user, device, text)
+    messages = [Outgoing(ENERGY_ALERT_EPISODES, key, msgspec.json.encode(transition), {})]
+    is_news = episode.ended_ms is None and episode.notify
+    if is_news and user is not None and user.alerting and episode.rule == "high-usage":
+        messages.append(Outgoing(ENERGY_ALERTS, key, msgspec.json.encode(_alert(episode, user, text)), {}))
+    return messages
+
+
+def _transition(
+    episode: Episode, user: DirectoryUser | None, device: DirectoryDevice | None, text: str
+) -> EpisodeTransition:
     finding = episode.finding
-    zone = zone_of(user.time_zone if user else "UTC")
-    text = sentence_about(episode, device.name if device else "", zone)
-    transition = EpisodeTransition(
+    return EpisodeTransition(
         id=episode.id,
         version=episode.version,
         user_id=episode.user_id,
         rule=episode.rule,
-        state="open" if is_open else "ended",
+        state="open" if episode.ended_ms is None else "ended",
         opened_at=to_iso(episode.opened_ms),
         message=text,
         notify=episode.notify,
@@ -68,15 +79,9 @@ def tell(episode: Episode, directory: Directory) -> list[Outgoing]:
         extra_kwh_a_month=round(finding.extra_kwh_a_month, 3) if finding else None,
         held=episode.held,
     )
-    key = str(episode.user_id)
-    messages = [Outgoing(ENERGY_ALERT_EPISODES, key, msgspec.json.encode(transition), {})]
-    if is_open and episode.notify and user is not None and user.alerting and episode.rule == "high-usage":
-        messages.append(Outgoing(ENERGY_ALERTS, key, msgspec.json.encode(_alert(episode, user, text)), {}))
-    return messages
 
 
 def _alert(episode: Episode, user: DirectoryUser, text: str) -> AlertMessage:
-    """Return the message in the original's shape."""
     return AlertMessage(
         user_id=user.id,
         message=text,
@@ -98,6 +103,8 @@ def sentence_about(episode: Episode, device_name: str, zone: tzinfo) -> str:
     if episode.finding is not None:
         name = device_name or (f"Device {episode.device_id}" if episode.device_id else None)
         return describe(episode.finding, name, ended_ms=episode.ended_ms, is_normal=episode.is_normal, zone=zone)
+    if episode.rule == "month-limit":
+        return describe_month_limit(episode, zone)
     if episode.rule == "high-usage":
         threshold, energy = _kwh(episode.threshold_mj) or 0.0, _kwh(episode.energy_mj) or 0.0
         if episode.ended_ms is None:

@@ -15,10 +15,11 @@ from energy_tracker.contracts.usage import (
     UsageAnswer,
 )
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR, quarter_hour_start, to_iso
+from energy_tracker.kit.instants import quarter_hour_start, to_iso
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem, TemporarilyUnavailable
 from energy_tracker.services.usage.answers import cursor_behind, place_of, series_answer, stored_reading, usage_device
+from energy_tracker.services.usage.measuring import measure
 from energy_tracker.services.usage.model.calendar import (
     EARLIEST_MS,
     LATEST_MS,
@@ -31,11 +32,6 @@ from energy_tracker.services.usage.model.calendar import (
 from energy_tracker.services.usage.model.homes import Home
 from energy_tracker.services.usage.model.ledger import balance
 from energy_tracker.services.usage.model.readings import Reading
-from energy_tracker.services.usage.model.series import (
-    Measured,
-    columns_by_device,
-    lay_grid,
-)
 from energy_tracker.services.usage.ports import Directory, IntakeLedger, ReadingQueries
 
 LONGEST_WINDOW_DAYS: Final = 3660
@@ -95,13 +91,13 @@ class QueryService:
         The window begins where the home's clock showed the same time `days` dates ago, in the quarter-hour of that
         instant. Raises `UserNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
         """
-        user = await self._user(principal, user_id)
+        user = await self.user(principal, user_id)
         if not 1 <= days <= LONGEST_WINDOW_DAYS:
             raise _not_acceptable("days", f"must be from 1 to {LONGEST_WINDOW_DAYS}")
         now_ms = self._clock.now_ms()
-        start_ms = quarter_hour_start(same_time_days_before(_zone(user), now_ms, days))
+        start_ms = quarter_hour_start(same_time_days_before(zone_of_user(user), now_ms, days))
         home = await self._home(user_id, ())
-        measured = await self._measure(home, [start_ms, quarter_hour_end(now_ms)])
+        measured = await measure(self._store, home, [start_ms, quarter_hour_end(now_ms)])
         return UsageAnswer(
             user_id=user_id,
             devices=tuple(
@@ -128,8 +124,8 @@ class QueryService:
         `device_ids` picks devices; the total is that of the devices in the answer. Raises `UserNotFound`,
         `DeviceNotFound`, `RangeNotAcceptable` and `TemporarilyUnavailable`.
         """
-        user = await self._user(principal, user_id)
-        zone = _zone(user)
+        user = await self.user(principal, user_id)
+        zone = zone_of_user(user)
         home = await self._home(user_id, device_ids)
         if to_ms is None:
             to_ms = quarter_hour_end(self._clock.now_ms())
@@ -140,7 +136,7 @@ class QueryService:
         check_range(from_ms, to_ms)
         start_ms, end_ms = quarter_hour_start(from_ms), quarter_hour_end(to_ms)
         _check_size(resolution, end_ms - start_ms, len(home.chosen_ids))
-        measured = await self._measure(home, cut(zone, resolution, start_ms, end_ms))
+        measured = await measure(self._store, home, cut(zone, resolution, start_ms, end_ms))
         shown = [device for device in home.chosen if device_ids or measured.shows(device.id)]
         return series_answer(user, resolution, shown, measured)
 
@@ -159,7 +155,7 @@ class QueryService:
         A reading of a device that changed hands belongs to whose it was at its time. Raises `UserNotFound`,
         `DeviceNotFound`, `RangeNotAcceptable`, `CursorNotUnderstood` and `TemporarilyUnavailable`.
         """
-        await self._user(principal, user_id)
+        await self.user(principal, user_id)
         home = await self._home(user_id, device_ids)
         if not 1 <= page.limit <= LARGEST_PAGE:
             raise _not_acceptable("limit", f"must be from 1 to {LARGEST_PAGE}")
@@ -210,10 +206,11 @@ class QueryService:
 
         Raises `UserNotFound`, `DeviceNotFound`, `TemporarilyUnavailable`.
         """
-        await self._user(principal, user_id)
+        await self.user(principal, user_id)
         return await self._home(user_id, device_ids)
 
-    async def _user(self, principal: Principal, user_id: int) -> DirectoryUser:
+    async def user(self, principal: Principal, user_id: int) -> DirectoryUser:
+        """Return who is asked about. Raises `UserNotFound` and `TemporarilyUnavailable`."""
         del principal  # the one there is may see every home; grants will be asked here
         user = self._directory.user(user_id)
         if user is None:
@@ -241,17 +238,9 @@ class QueryService:
             raise DeviceNotFound(message)
         return Home(user_id, devices, frozenset(device_ids or (device.id for device in devices)))
 
-    async def _measure(self, home: Home, boundaries_ms: list[int]) -> Measured:
-        periods = home.periods(start_ms=boundaries_ms[0], end_ms=boundaries_ms[-1], grid_ms=MS_PER_QUARTER_HOUR)
-        grid = lay_grid(boundaries_ms, periods)
-        device_ids = sorted(frozenset().union(*(period.owned for period in periods)))
-        if not device_ids:
-            return Measured(grid, {})
-        sums = await self._store.bucket_sums(device_ids=device_ids, boundaries_ms=grid.cuts_ms)
-        return Measured(grid, columns_by_device(sums, grid))
 
-
-def _zone(user: DirectoryUser) -> tzinfo:
+def zone_of_user(user: DirectoryUser) -> tzinfo:
+    """Return the zone of a home. Raises `TemporarilyUnavailable` where this machine does not know it."""
     try:
         return ZoneInfo(user.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -23,6 +23,7 @@ from energy_tracker.services.usage.model.calendar import quarter_hour_end, zone_
 from energy_tracker.services.usage.model.detection.household import HOME, Found, Household, judge_quarter
 from energy_tracker.services.usage.model.detection.records import settings_of
 from energy_tracker.services.usage.model.episodes import Episode, open_episode, open_unusual, unusual_id
+from energy_tracker.services.usage.month_limit_past import months_past_limit
 from energy_tracker.services.usage.news import sentence_about
 from energy_tracker.services.usage.past import crossings_between
 from energy_tracker.services.usage.queries import RangeNotAcceptable, check_range
@@ -71,7 +72,7 @@ class RehearsalService:
             from_=to_iso(rehearsal.from_ms),
             to=to_iso(rehearsal.to_ms),
             episodes=tuple(self._answer(user, each) for each in found),
-            mails=sum(1 + (each.ended_ms is not None) for each in found if not each.held),
+            mails=sum(_mails(each) for each in found),
         )
 
     async def _episodes(self, user: DirectoryUser, rehearsal: Rehearsal) -> AsyncIterator[Episode]:
@@ -84,6 +85,9 @@ class RehearsalService:
                     yield episode
             case "unusual-use":
                 for episode in await self._unusual_use(user, rehearsal):
+                    yield episode
+            case "month-limit":
+                for episode in await self._month_limit(user, rehearsal):
                     yield episode
             case _ as never:
                 assert_never(never)
@@ -148,6 +152,15 @@ class RehearsalService:
             if last_ms == rehearsal.to_ms:
                 return
 
+    async def _month_limit(self, user: DirectoryUser, rehearsal: Rehearsal) -> list[Episode]:
+        limit_kwh = rehearsal.threshold_kwh
+        if limit_kwh is None:
+            limit_kwh = settings_of(await self.watched.store.detectors(user.id)).month_limit_kwh
+        if limit_kwh is None:
+            raise _nothing_to_try("thresholdKwh", "is needed: the home's months have no limit of their own")
+        to_ms = min(rehearsal.to_ms, self.watched.clock.now_ms())
+        return await months_past_limit(self.watched, user, from_ms=rehearsal.from_ms, to_ms=to_ms, limit_kwh=limit_kwh)
+
     async def _unusual_use(self, user: DirectoryUser, rehearsal: Rehearsal) -> list[Episode]:
         watched = self.watched
         devices = watched.watched(user.id)
@@ -182,6 +195,12 @@ class RehearsalService:
             message=sentence_about(as_opened, device.name if device else "", zone_of(user.time_zone)),
             held=episode.held,
         )
+
+
+def _mails(episode: Episode) -> int:
+    if episode.held:
+        return 0
+    return 1 if episode.rule == "month-limit" else 1 + (episode.ended_ms is not None)
 
 
 def _nothing_to_try(parameter: str, detail: str) -> InvalidRequest:

@@ -60,6 +60,8 @@ class UnusualWatch:
     def __post_init__(self) -> None:
         self.one_at_a_time = asyncio.Lock()
         """Held by whoever reads what is known of a home and stores something that follows from it."""
+        self.wishes_changed: set[int] = set()
+        """Homes that have just said how they want to be watched."""
         self.closing = Closing(self.store)
         self._look_at_ms: dict[int, int] = {}
 

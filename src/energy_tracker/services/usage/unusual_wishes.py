@@ -91,18 +91,30 @@ class WatchWishes:
         return _watch_answer(user_id, settings_of(await self.watched.store.detectors(user_id)))
 
     async def change_watch(
-        self, *, principal: Principal, user_id: int, notices_a_month: int, muted_device_ids: frozenset[int]
+        self,
+        *,
+        principal: Principal,
+        user_id: int,
+        notices_a_month: int,
+        muted_device_ids: frozenset[int],
+        month_limit_kwh: float | msgspec.UnsetType | None = msgspec.UNSET,
     ) -> WatchAnswer:
-        """Change how a home is watched. Raises `UserNotFound`, `InvalidRequest` and `TemporarilyUnavailable`."""
+        """Change how a home is watched; a limit that is unset stays, None takes it away.
+
+        Raises `UserNotFound`, `InvalidRequest` and `TemporarilyUnavailable`.
+        """
         home_of(self.watched, principal, user_id)
         owned = {device.id for device in self.watched.directory.devices_of(user_id)}
         if not muted_device_ids <= owned:
             errors = [FieldError("/mutedDeviceIds", "must be the ids of devices of the user")]
             raise InvalidRequest("Not acceptable: /mutedDeviceIds.", errors=errors)
-        settings = WatchSettings(notices_a_month, tuple(sorted(muted_device_ids)))
         async with self.watched.one_at_a_time, self.watched.recorder.alone():
+            if isinstance(month_limit_kwh, msgspec.UnsetType):
+                month_limit_kwh = settings_of(await self.watched.store.detectors(user_id)).month_limit_kwh
+            settings = WatchSettings(notices_a_month, tuple(sorted(muted_device_ids)), month_limit_kwh)
             home_of(self.watched, principal, user_id)
             await self.watched.recorder.commit(Recorded(detectors={(user_id, SETTINGS): settings_entry(settings)}))
+            self.watched.wishes_changed.add(user_id)
         return _watch_answer(user_id, settings)
 
     def _answer(self, user: DirectoryUser, episode: Episode, finding: Finding) -> UnusualUse:
@@ -150,7 +162,10 @@ def _taught(household: Household, device_id: int, finding: Finding) -> Household
 
 def _watch_answer(user_id: int, settings: WatchSettings) -> WatchAnswer:
     return WatchAnswer(
-        user_id=user_id, notices_a_month=settings.notices_a_month, muted_device_ids=tuple(settings.muted)
+        user_id=user_id,
+        notices_a_month=settings.notices_a_month,
+        muted_device_ids=tuple(settings.muted),
+        month_limit_kwh=settings.month_limit_kwh,
     )
 
 

@@ -21,6 +21,9 @@ from energy_tracker.services.usage.thresholds import judge_later, threshold_mj
 
 log = logging.getLogger(__name__)
 
+_OWN_RULES = frozenset({"high-usage", "silent-device"})
+"""Episodes of the other rules are ended by who opens them."""
+
 EpisodeSubject = tuple[str, int, int | None]
 
 
@@ -263,7 +266,7 @@ class HomeWatch:
     async def _load_open(self) -> None:
         if self._open is None:
             await self.settled()
-            stored = await self.store.open_episodes()
+            stored = [episode for episode in await self.store.open_episodes() if episode.rule in _OWN_RULES]
             self._open = {(episode.rule, episode.user_id, episode.device_id): episode for episode in stored}
 
     async def _read_hour(self, user_id: int) -> HomeHour:

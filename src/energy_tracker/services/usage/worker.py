@@ -13,6 +13,7 @@ from energy_tracker.kit.health import PartHealth
 from energy_tracker.kit.instants import MS_PER_SECOND
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.batches import DecodedRecords, decode_together
+from energy_tracker.services.usage.month_limit import MonthLimitWatch
 from energy_tracker.services.usage.ports import ReadingStore, Recorded, UsageStream
 from energy_tracker.services.usage.recording import UnderWay
 from energy_tracker.services.usage.service import UsageService
@@ -43,6 +44,7 @@ class UsageWorker:
     """What does not go on now, by the name of the work, and why."""
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("usage"))
     unusual: UnusualWatch | None = None
+    limits: MonthLimitWatch | None = None
     _devices: set[int] = field(default_factory=set)
     _users: set[int] = field(default_factory=set)
 
@@ -84,6 +86,12 @@ class UsageWorker:
         """Judge closed quarter-hours, for ever, as long as nothing waits in the log."""
         while True:
             await self._guarded("unusual use", self._judge_what_is_closed)
+            await self.clock.sleep(self.check_interval_s)
+
+    async def watch_month_limits(self) -> None:
+        """Judge the months of homes that have a limit, for ever, as long as nothing waits in the log."""
+        while True:
+            await self._guarded("month limits", self._judge_months)
             await self.clock.sleep(self.check_interval_s)
 
     async def follow_registry(self) -> None:
@@ -177,6 +185,10 @@ class UsageWorker:
         while not await self.stream.lag() and not self.service.directory.stale:
             if self.unusual is None or not await self.unusual.look():
                 return
+
+    async def _judge_months(self) -> None:
+        if self.limits is not None and not await self.stream.lag() and not self.service.directory.stale:
+            await self.limits.look()
 
     async def _follow_all(self) -> None:
         await self.service.follow_registry()

@@ -27,7 +27,15 @@ _PHRASES: Mapping[str, Mapping[MailKind, str]] = {
         "reminder": "Reminder: energy use is still unusual",
         "ended": "Energy use is as usual again",
     },
+    "month-limit": {
+        "opened": "Monthly Energy Limit Alert",
+        "reminder": "Reminder: this month will pass its limit",
+        "ended": "The month that was to pass its limit has ended",
+    },
 }
+_AT_BOTH_ENDS = "You get one mail when an alert begins and one when it ends."
+_WHEN: Mapping[str, str] = {"month-limit": "You get one mail in a month that will pass your limit."}
+_WHETHER = "Whether you get any is a setting of your user in Energy Tracker."
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS = frozenset({"\u200c", "\u200d"})  # written in words and emoji; they change nothing around them
 _MAX_LINE = 500
@@ -58,10 +66,7 @@ def write_letter(transition: Transition, kind: MailKind) -> Letter:
     opening = _opening_sentence(kind)
     message = one_line(transition.message)
     facts = _facts(transition)
-    closing = (
-        "You get one mail when an alert begins and one when it ends. "
-        "Whether you get any is a setting of your user in Energy Tracker."
-    )
+    closing = f"{_WHEN.get(transition.rule, _AT_BOTH_ENDS)} {_WHETHER}"
     width = max(len(name) for name, _ in facts) + 1
     table = "\n".join(f"{name + ':':<{width}}  {value}" for name, value in facts)
     text = "\n\n".join(part for part in (greeting, opening, message, table, f"-- \n{closing}") if part) + "\n"

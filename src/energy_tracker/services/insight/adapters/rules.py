@@ -12,6 +12,10 @@ MAX_TIPS = 8
 _SENTENCES: Mapping[FindingKind, tuple[Action, str]] = MappingProxyType(
     {
         FindingKind.ENERGY_USED: (Action.INFORM, "In the last {window} your home drew {energy}."),
+        FindingKind.MONTH_END: (
+            Action.INFORM,
+            "This month will end at {low} to {high}; so far it has used {energy}.",
+        ),
         FindingKind.BASE_LOAD: (
             Action.FIND_ALWAYS_ON,
             (

@@ -13,6 +13,9 @@ from energy_tracker.services.insight.model.hours import Device
 CITATION = re.compile(r"\{([FD][1-9][0-9]{0,3})\}", re.ASCII)
 """A cited fact `{F3}` or device `{D1}`."""
 
+_RANGE = re.compile(r"\{(F[1-9][0-9]{0,3})\} to \{(F[1-9][0-9]{0,3})\}", re.ASCII)
+"""Two facts in a row; where they are a projection from low to high, the unit is written once."""
+
 _SHOWABLE_NAME = re.compile(r"[^\W_][\w .,'\u2019()&+/#-]{0,39}", re.UNICODE)
 
 
@@ -57,6 +60,7 @@ KINDS_OF_ACTION: Mapping[Action, frozenset[FindingKind]] = MappingProxyType(
 OF_OVERVIEW = frozenset(
     {
         FindingKind.ENERGY_USED,
+        FindingKind.MONTH_END,
         FindingKind.BASE_LOAD,
         FindingKind.LARGE_DEVICE,
         FindingKind.WEEK_HIGHER,
@@ -97,7 +101,12 @@ def render(tip: ProposedTip, table: FactTable) -> Tip:
         alias = match.group(1)
         return facts[alias].text if alias[0] == "F" else names[alias]
 
-    text = CITATION.sub(rendered, tip.text)
+    def range_rendered(match: re.Match[str]) -> str:
+        low, high = (facts[alias] for alias in match.groups())
+        is_range = low.is_projection and high.is_projection and low.unit is high.unit
+        return f"{low.number if is_range else low.text} to {high.text}"
+
+    text = CITATION.sub(rendered, _RANGE.sub(range_rendered, tip.text))
     return Tip(text[:1].upper() + text[1:], cited_facts(tip))
 
 

@@ -38,6 +38,8 @@ class Role(StrEnum):
     SAVING = "saving"
     PEAK_HOUR = "peak_hour"
     COVERAGE = "coverage"
+    LOW = "low"
+    HIGH = "high"
 
 
 class FindingKind(StrEnum):
@@ -55,13 +57,14 @@ class FindingKind(StrEnum):
     COOLING_WORKS_HARDER = "cooling-works-harder"
     POORLY_MEASURED = "poorly-measured"
     NOT_MEASURED = "not-measured"
+    MONTH_END = "month-end"
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One figure with its unit, the period it is about and how it came about; `device_id` None means the home.
 
-    `id` is empty until `FactTable.of` numbers it.
+    `id` is empty until `FactTable.of` numbers it. A projection is shown with fewer figures than a sum of readings.
     """
 
     value: float
@@ -71,16 +74,23 @@ class Fact:
     how: str
     device_id: int | None = None
     id: str = ""
+    is_projection: bool = False
+
+    @property
+    def number(self) -> str:
+        """The value without its unit."""
+        return f"{self.value:.{decimals(self.value, self.unit, is_projection=self.is_projection)}f}"
 
     @property
     def text(self) -> str:
         """The value with its unit, as tips show it, such as `876 kWh a year`, `34 %` or `18:00`."""
-        number = f"{self.value:.{decimals(self.value, self.unit)}f}"
-        return f"{number}:00" if self.unit is Unit.CLOCK_HOUR else f"{number} {self.unit.value}"
+        return f"{self.number}:00" if self.unit is Unit.CLOCK_HOUR else f"{self.number} {self.unit.value}"
 
 
-def decimals(value: float, unit: Unit) -> int:
+def decimals(value: float, unit: Unit, *, is_projection: bool = False) -> int:
     """Return how many decimals of a value are shown: what a meter and a projection can honestly carry."""
+    if is_projection:
+        return 0 if value >= 10 else 1  # noqa: PLR2004 - two significant figures
     match unit:
         case Unit.KILOWATT_HOURS:
             return 1 if value >= 10 else 2  # noqa: PLR2004 - three significant figures
@@ -94,17 +104,27 @@ def decimals(value: float, unit: Unit) -> int:
             assert_never(unit)
 
 
-def make_fact(value: float, unit: Unit, *, label: str, period: str, how: str, device_id: int | None = None) -> Fact:
+def make_fact(  # noqa: PLR0913 - what a fact consists of
+    value: float,
+    unit: Unit,
+    *,
+    label: str,
+    period: str,
+    how: str,
+    device_id: int | None = None,
+    is_projection: bool = False,
+) -> Fact:
     """Make a fact, its value rounded as it will be shown. Values are never negative: the label gives the direction."""
     # Rounding may carry a value over the limit of a class (9.996 kWh), so the decimals are asked again.
-    rounded = round(value, decimals(value, unit))
+    rounded = round(value, decimals(value, unit, is_projection=is_projection))
     return Fact(
-        value=round(rounded, decimals(rounded, unit)),
+        value=round(rounded, decimals(rounded, unit, is_projection=is_projection)),
         unit=unit,
         label=label,
         period=period,
         how=how,
         device_id=device_id,
+        is_projection=is_projection,
     )
 
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from zoneinfo import ZoneInfo
 
 from energy_tracker.contracts.directory import DirectoryDevice
+from energy_tracker.contracts.forecast import MonthForecast
 from energy_tracker.contracts.usage import Bucket, SeriesAnswer
 
 MIN_HOUR_COVERAGE = 0.9
@@ -173,6 +174,8 @@ class HomeTable:
     end: datetime
     total: Series
     devices: tuple[Device, ...] = field(default=())
+    month: MonthForecast | None = None
+    """How the running month is foreseen to end; None where there is too little history to say."""
 
     @cached_property
     def appliances(self) -> tuple[Device, ...]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -78,6 +78,8 @@ class InsightService:
         until_ms = to_ms(end) + MS_PER_HOUR
         series = await self._usage.series(user_id, start_ms=to_ms(start), end_ms=until_ms, resolution="hour")
         home = build_home_table(series, self._directory.devices_of(user_id), zone, end=end)
+        forecast = await self._usage.forecast(user_id)
+        home = replace(home, month=None if forecast.little_history else forecast.month)
         found: list[Finding] = []
         for finder in FINDERS:
             await asyncio.sleep(0)  # a large home takes a while: others have their turn in between
@@ -117,7 +119,7 @@ def fact_table(home: HomeTable, findings: Iterable[Finding], purpose: Purpose) -
     used = [finding for finding in found if _is_about_the_window(finding)]
     rest = [finding for finding in found if not _is_about_the_window(finding)]
     if used and used[0].kind is FindingKind.NOT_MEASURED:
-        rest = []  # where nothing at all was measured, that is all there is to say
+        used, rest = used[:1], []  # where nothing at all was measured, that is all there is to say
     about = list(dict.fromkeys(finding.device_id for finding in rest if finding.device_id is not None))
     devices = {device.id: device for device in home.devices}
     subjects = [
@@ -128,7 +130,7 @@ def fact_table(home: HomeTable, findings: Iterable[Finding], purpose: Purpose) -
 
 
 def _is_about_the_window(finding: Finding) -> bool:
-    return finding.kind is FindingKind.ENERGY_USED or (
+    return finding.kind in {FindingKind.ENERGY_USED, FindingKind.MONTH_END} or (
         finding.kind is FindingKind.NOT_MEASURED and finding.device_id is None
     )
 

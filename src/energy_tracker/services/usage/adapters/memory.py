@@ -1,5 +1,6 @@
 """In memory: readings that are derived anew for every question, for tests and as the measure of the stores."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -42,12 +43,13 @@ class MemoryReadings:
         rows: list[BucketSum] = []
         for stream, readings in sorted(self._streams(set(device_ids)).items()):
             quarters = self._quarter_hours(stream, readings).changes()
-            for bucket in range(len(boundaries_ms) - 1):
-                start, end = boundaries_ms[bucket], boundaries_ms[bucket + 1]
-                inside = [quarter for quarter in quarters if start <= quarter[0] < end]
-                if inside:
-                    sums = [sum(column) for column in zip(*inside, strict=True)][1:]
-                    rows.append(BucketSum(stream.device_id, bucket, stream.direction, stream.channel, *sums))
+            inside: defaultdict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
+            for quarter in quarters:
+                if boundaries_ms[0] <= quarter[0] < boundaries_ms[-1]:
+                    inside[bisect_right(boundaries_ms, quarter[0]) - 1].append(quarter)
+            for bucket, found in sorted(inside.items()):
+                sums = [sum(column) for column in zip(*found, strict=True)][1:]
+                rows.append(BucketSum(stream.device_id, bucket, stream.direction, stream.channel, *sums))
         return rows
 
     async def readings(

@@ -32,6 +32,8 @@ class Episode(msgspec.Struct, frozen=True):
     """What is unusual, where that is the rule."""
     held: bool = False
     """It is listed and not told: the home's notices of the month were for what is more important."""
+    range_mj: tuple[int, int] | None = None
+    """Between which energies the month will end, where a limit of it is the rule."""
     is_normal: bool = False
     """Somebody has said so: it is not told again."""
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from energy_tracker.services.insight.model.facts import Finding, FindingKind
-from energy_tracker.services.insight.model.findings import cooling, devices, home, quality, solar, weeks
+from energy_tracker.services.insight.model.findings import cooling, devices, home, month, quality, solar, weeks
 from energy_tracker.services.insight.model.hours import HomeTable
 
 FINDERS = (
     home.energy_used,
+    month.month_end,
     home.base_load,
     devices.large_devices,
     devices.never_off,

@@ -13,10 +13,11 @@ SETTINGS: Final = -1
 
 
 class WatchSettings(msgspec.Struct, frozen=True, rename="camel"):
-    """What a home wants: at most so many notices in 30 days, and devices that are not to be watched."""
+    """What a home wants: at most so many notices in 30 days, devices that are not to be watched, a limit of a month."""
 
     notices_a_month: int = NOTICES_A_MONTH
     muted: tuple[int, ...] = ()
+    month_limit_kwh: float | None = None
 
 
 class _Home(msgspec.Struct, frozen=True, array_like=True):

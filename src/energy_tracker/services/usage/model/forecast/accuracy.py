@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Final
 
 from energy_tracker.services.usage.model.forecast.learning import MEDIAN, QUANTILES, Outcome
@@ -19,6 +20,15 @@ class Accuracy:
     pinball_kwh: float = 0.0
     in_band_hours: float = 0.0
     actual_kwh: float = 0.0
+    compared_error_kwh: float = 0.0
+    """The absolute errors of those hours of which the same one a week before was measured, too."""
+    week_before_error_kwh: float = 0.0
+    """What they would be had each hour been forecast to be like the one a week before."""
+
+    @property
+    def relative_error(self) -> float | None:
+        """The error as a part of that of taking the same hour a week before; None where that cannot be said."""
+        return self.compared_error_kwh / self.week_before_error_kwh if self.week_before_error_kwh > 0 else None
 
     @property
     def mean_absolute_error_kwh(self) -> float | None:
@@ -43,20 +53,25 @@ class Accuracy:
             self.pinball_kwh + other.pinball_kwh,
             self.in_band_hours + other.in_band_hours,
             self.actual_kwh + other.actual_kwh,
+            self.compared_error_kwh + other.compared_error_kwh,
+            self.week_before_error_kwh + other.week_before_error_kwh,
         )
 
 
-def accuracy_of(outcomes: Iterable[Outcome]) -> Accuracy:
-    """Score hours that were forecast against what came."""
+def accuracy_of(outcomes: Iterable[Outcome], week_before_kwh: Iterable[float | None] = ()) -> Accuracy:
+    """Score hours that were forecast against what came, and what they used a week before, where that is given."""
     hours = within = 0
-    error = loss = actual = 0.0
-    for outcome in outcomes:
+    error = loss = actual = compared = naive = 0.0
+    for outcome, before_kwh in zip(outcomes, chain(week_before_kwh, repeat(None)), strict=False):
         hours += 1
         actual += outcome.actual_kwh
         error += abs(outcome.actual_kwh - outcome.quantiles_kwh[MEDIAN])
+        if before_kwh is not None:
+            compared += abs(outcome.actual_kwh - outcome.quantiles_kwh[MEDIAN])
+            naive += abs(outcome.actual_kwh - before_kwh)
         loss += pinball_loss(outcome.quantiles_kwh, outcome.actual_kwh)
         within += outcome.quantiles_kwh[0] <= outcome.actual_kwh <= outcome.quantiles_kwh[-1]
-    return Accuracy(hours, error, loss, within, actual)
+    return Accuracy(hours, error, loss, within, actual, compared, naive)
 
 
 def pinball_loss(quantiles_kwh: Sequence[float], actual_kwh: float) -> float:

@@ -1,6 +1,6 @@
 """The hours ahead, with quantiles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, tzinfo
 from typing import Final
@@ -44,6 +44,7 @@ _WIDEN_UNTIL_DAYS: Final = 40
 
 LEARNING_DAYS: Final = 28
 _FIRST_LEARNING_DAY: Final = 7
+_WEEK_DAYS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +95,54 @@ def forecast_hours(
     return DayAhead(from_ms, hours, days.measured, little_history=days.measured < ENOUGH_DAYS)
 
 
-def learn_from_history(history: Sequence[HourUse], *, zone: tzinfo, until_ms: int) -> Learned:
-    """Learn from the last four weeks before an instant, as if each of their days had been forecast.
+@dataclass(frozen=True, slots=True)
+class PastDay:
+    """A day that is over, forecast as it would have been at the midnight before, against what came.
 
-    Costs about `LEARNING_DAYS` forecasts; `learn_outcomes` goes on from it day by day. Nothing is learned while
-    there is less than a week.
+    `week_before_kwh` is, for each outcome, what the same hour used a week before; None where that was not measured.
     """
-    days = lay_days(history, zone, until_ms=until_ms, most_days=MOST_DAYS + LEARNING_DAYS)
+
+    day: date
+    outcomes: tuple[Outcome, ...]
+    week_before_kwh: tuple[float | None, ...]
+    learned: Learned
+    """What is known after it."""
+
+
+def play_through(
+    history: Sequence[HourUse], *, zone: tzinfo, until_ms: int, most_days: int = LEARNING_DAYS
+) -> Iterator[PastDay]:
+    """Forecast each of the last days before an instant as it would have been, learning from one to the next.
+
+    Yields the days that were measured and had enough before them; each costs a forecast.
+    """
+    days = lay_days(history, zone, until_ms=until_ms, most_days=MOST_DAYS + most_days)
     learned = NOTHING_LEARNED
-    for index in range(max(_FIRST_LEARNING_DAY, len(days.rows) - LEARNING_DAYS), len(days.rows)):
-        row = days.rows[index]
+    for index in range(max(_FIRST_LEARNING_DAY, len(days.rows) - most_days), len(days.rows)):
+        row, week_before = days.rows[index], days.rows[index - _WEEK_DAYS]
         known = Days(days.first, days.rows[:index])
         slots = {slot for slot, energy in enumerate(row) if energy is not None}
         if known.measured < LEAST_DAYS or not slots:
             continue
         made = _forecast_day(known, index, slots, learned)
-        outcomes = [
+        outcomes = tuple(
             Outcome(made[slot].quantiles_kwh, made[slot].views_kwh, energy)
             for slot, energy in enumerate(row)
             if energy is not None
-        ]
+        )
         learned = learn(learned, outcomes)
+        before = tuple(week_before[slot] for slot in sorted(slots))
+        yield PastDay(days.date_of(index), outcomes, before, learned)
+
+
+def learn_from_history(history: Sequence[HourUse], *, zone: tzinfo, until_ms: int) -> Learned:
+    """Learn from the last four weeks before an instant, as if each of their days had been forecast.
+
+    Costs about `LEARNING_DAYS` forecasts. Nothing is learned while there is less than a week.
+    """
+    learned = NOTHING_LEARNED
+    for past in play_through(history, zone=zone, until_ms=until_ms):
+        learned = past.learned
     return learned
 
 
