@@ -328,3 +328,10 @@ async def test_how_the_month_will_end_is_told_with_figures_that_are_facts(call):
         assert "This month will" not in (await service.get(f"{call}/1"))["tips"]
         service.usage.month_kwh = None
         assert "This month will" not in (await service.get(f"{call}/1"))["tips"]
+
+
+async def test_advice_does_not_depend_on_a_forecast():
+    async with running() as service:
+        without = await service.get("overview/1")
+        service.usage.cannot_foresee = True
+        assert (await service.get("overview/1"))["tips"] == without["tips"]

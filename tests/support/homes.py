@@ -86,6 +86,7 @@ class FakeUsage:
     asked: int = 0
     month_kwh: tuple[float, float] | None = None
     little_history: bool = False
+    cannot_foresee: bool = False
 
     async def series(self, user_id: int, *, start_ms: int, end_ms: int, resolution: Resolution) -> SeriesAnswer:
         assert resolution == "hour"
@@ -97,6 +98,8 @@ class FakeUsage:
         return self.homes[user_id].series(from_ms(start_ms), from_ms(end_ms))
 
     async def forecast(self, user_id: int) -> ForecastAnswer:
+        if self.cannot_foresee:
+            raise TemporarilyUnavailable("usage-service does not answer.")
         low, high = self.month_kwh or (None, None)
         return ForecastAnswer(
             user_id=user_id,

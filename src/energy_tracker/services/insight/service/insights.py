@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from energy_tracker.contracts.directory import DirectoryUser
+from energy_tracker.contracts.forecast import MonthForecast
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_HOUR, to_ms
 from energy_tracker.kit.principal import Principal
@@ -78,8 +79,7 @@ class InsightService:
         until_ms = to_ms(end) + MS_PER_HOUR
         series = await self._usage.series(user_id, start_ms=to_ms(start), end_ms=until_ms, resolution="hour")
         home = build_home_table(series, self._directory.devices_of(user_id), zone, end=end)
-        forecast = await self._usage.forecast(user_id)
-        home = replace(home, month=None if forecast.little_history else forecast.month)
+        home = replace(home, month=await self._month(user_id))
         found: list[Finding] = []
         for finder in FINDERS:
             await asyncio.sleep(0)  # a large home takes a while: others have their turn in between
@@ -87,6 +87,15 @@ class InsightService:
         table = fact_table(home, found, purpose)
         counsel = await self._desk.advise(Question(purpose, table))
         return Insight(user_id, counsel.tips, table.facts, home.total.energy_kwh, counsel.adviser)
+
+    async def _month(self, user_id: int) -> MonthForecast | None:
+        """Return how the month will end; None where that is not known: the rest of the advice does not depend on it."""
+        try:
+            forecast = await self._usage.forecast(user_id)
+        except Problem as problem:
+            log.warning("home %d gets advice without a forecast: %s", user_id, problem.detail)
+            return None
+        return None if forecast.little_history else forecast.month
 
     async def _find_user(self, user_id: int) -> DirectoryUser:
         user = self._directory.user(user_id)
