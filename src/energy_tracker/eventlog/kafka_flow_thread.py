@@ -70,7 +70,7 @@ class FlowThread:
         self._moved_at = time.monotonic()
         self._error: str | None = "it has not joined the group yet"
         self._mean_bytes = _LARGE_BYTES
-        self._failures = 0
+        self._failures, self._patience = 0, _TIRED_AFTER
 
     def run(self) -> None:
         """Work until told to end."""
@@ -111,19 +111,20 @@ class FlowThread:
         except (KafkaException, LogUnavailable) as error:
             self._error = str(error)[:300]
             log.warning("the flow of %s waits: %s", self._options.group, self._error)
-            self._failures += 1
-            if self._failures >= _TIRED_AFTER:
+            self._failures += isinstance(error, KafkaException)
+            if self._failures >= self._patience:
+                self._patience *= 2  # where another one does not find it either, it is hardly the client
                 self._begin_with_another_consumer()
             time.sleep(_RETRY_S)
         return True
 
     def _begin_with_another_consumer(self) -> None:
         log.warning("the flow of %s goes on with another client", self._options.group)
-        self._failures = 0
+        lost, self._failures, self._idle_since = self._consumer, 0, time.monotonic()
         self._void()
         self._owned = self._to_take = None
-        leave_behind(self._consumer)
         self._join_group()
+        leave_behind(lost)
 
     def _take_order(self, order: Order) -> None:
         if order.number != self._number:
@@ -137,7 +138,9 @@ class FlowThread:
             self._request = order
 
     def _rewind(self, order: Order) -> None:
-        self._request = None
+        """Go back; whoever waits for records gets those, unless nobody does any more."""
+        if self._request is not None and self._request.future.done():
+            self._request = None
         self._held.clear()
         try:
             self._go_to_positions()
@@ -200,7 +203,7 @@ class FlowThread:
             self._idle_since = time.monotonic()
             named = {self._options.kafka.topic(topic): topic for topic in self._options.topics}
             settle(request, [record_of(message, named[message.topic() or ""]) for message in messages])
-        elif time.monotonic() - self._idle_since > _STANDS_S and self.lag():
+        elif time.monotonic() - self._idle_since > _STANDS_S and self.progress.more(self._positions()):
             self._begin_with_another_consumer()  # something waits and does not come
 
     def _poll(self, wanted: int, timeout_s: float) -> list[Message]:
@@ -256,7 +259,7 @@ class FlowThread:
         )
         self._go_to_positions()
         self._moved_at = self._idle_since = time.monotonic()
-        self._error, self._failures = None, 0
+        self._error, self._failures, self._patience = None, 0, _TIRED_AFTER
         self._tell(Assignment(self._number, dict(self._states)))
         log.info("%s has the partitions %s", self._options.group, partitions)
 
@@ -274,10 +277,11 @@ class FlowThread:
 
     def lag(self) -> int:
         """Return how many records wait, as of the last fetch."""
+        return self.progress.lag(self._positions())
+
+    def _positions(self) -> list[tuple[tuple[str, int], int]]:
         named, states = self._options.kafka.topic, list(self._states.items())
-        return self.progress.lag(
-            [((named(topic), number), at) for number, state in states for topic, at in state.positions.items()]
-        )
+        return [((named(topic), number), at) for number, state in states for topic, at in state.positions.items()]
 
     def health(self) -> PartHealth:
         """Say whether partitions are known, and whether what waits moves."""

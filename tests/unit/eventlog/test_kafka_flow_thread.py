@@ -211,3 +211,34 @@ async def test_a_client_to_which_nothing_comes_though_something_waits_is_replace
         assert await asking is None
         ScriptedConsumer.script.extend([given(0), messages(0)])
     assert await taken(flow) == [0]
+
+
+async def test_who_waits_for_records_still_gets_them_after_going_back(flow: KafkaFlow) -> None:
+    assignment = await flow.assigned()
+    waiting = asyncio.ensure_future(flow.next_batch(assignment.number))
+    async with asyncio.timeout(PATIENCE_S):
+        assert await flow.rewind(assignment.number)
+        ScriptedConsumer.script.append(messages(0))
+        records = await waiting
+    assert records is not None
+    assert [record.offset for record in records] == [0]
+
+
+async def test_a_batch_that_is_long_under_way_is_no_reason_for_another_client(
+    flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assignment = await flow.assigned()
+    monkeypatch.setattr(kafka_flow_thread, "_STANDS_S", 0.0)
+    consumer = flow._worker._consumer
+    flow._worker.progress.learn({("t", 0): 2})
+    ScriptedConsumer.script.append(messages(0, 1))
+    async with asyncio.timeout(PATIENCE_S):
+        assert await flow.next_batch(assignment.number) is not None
+        ahead = asyncio.ensure_future(flow.next_batch(assignment.number))
+        while ScriptedConsumer.script or not flow.lag():
+            await asyncio.to_thread(lambda: None)
+        for _ in range(200):
+            await asyncio.to_thread(lambda: None)
+        assert flow._worker._consumer is consumer
+        ScriptedConsumer.script.append(messages(2))
+        assert await ahead is not None

@@ -16,10 +16,13 @@ from energy_tracker.contracts.readings import EpisodeTransition
 from energy_tracker.contracts.topics import ENERGY_ALERT_EPISODES
 from energy_tracker.kit.ids import derived_event_key
 from energy_tracker.kit.instants import from_ms
+from energy_tracker.kit.principal import LOCAL
 from energy_tracker.services.usage.model.detection.findings import Kind
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.readings import Reading
+from energy_tracker.services.usage.ports import Recorded
 from energy_tracker.services.usage.unusual import UnusualWatch
+from energy_tracker.services.usage.unusual_wishes import WatchWishes
 
 EVERY = 5 * MINUTE
 BROKEN_MS = T0_MS + 20 * DAY + 10 * HOUR
@@ -206,3 +209,51 @@ async def test_what_the_mains_measures_is_told_of_the_home(tmp_path: Path, field
     async with usage_on(tmp_path, home(device(1, **fields), *others), at(T0_MS + 24 * DAY)) as usage:
         await record(usage, readings(24))
         assert {each.device_id for each in await look(usage)} == {None}
+
+
+async def test_a_device_of_which_nothing_can_be_judged_does_not_stop_its_home(tmp_path: Path) -> None:
+    async with usage_on(tmp_path, home(device(1), device(2)), at(T0_MS + 24 * DAY)) as usage:
+        unusual = watching(usage)
+        sent = [msgspec.structs.replace(each, direction="export") for each in (power(2, T0_MS + 3 * DAY, 5.0),)]
+        await usage.record(sent)
+        await record(usage, readings(24))
+        for _ in range(30):
+            if not await unusual.look():
+                break
+        else:
+            pytest.fail("there is always more to judge")
+        assert {each.device_id for each in await episodes(usage)} == {1}
+
+
+async def test_what_was_called_normal_stays_so_when_a_home_is_judged_anew(tmp_path: Path) -> None:
+    both = home(device(1), device(2))
+    async with usage_on(tmp_path, both, at(T0_MS + 22 * DAY)) as usage:
+        unusual = watching(usage)
+        await record(usage, readings(22))
+        (found,) = [each for each in await look(usage, unusual) if each.ended_ms is None]
+        wishes = WatchWishes(unusual, usage.clock)
+        await wishes.call_normal(principal=LOCAL, user_id=1, episode_id=found.id)
+        await record(usage, readings(22, number=2, of=refrigerator))
+        await record(usage, readings(4, first=22))
+        await usage.clock.advance(4 * 86_400)
+        assert [each.id for each in await look(usage, unusual)] == [found.id]
+
+
+async def test_an_episode_of_which_nothing_goes_on_ends(tmp_path: Path) -> None:
+    async with usage_on(tmp_path, home(device(1)), at(T0_MS + 22 * DAY)) as usage:
+        await record(usage, readings(22))
+        (found,) = await look(usage)
+        assert found.ended_ms is None
+        usage.directory.add(device(1, retired_at_ms=usage.clock.now_ms()), device(2))
+        await record(usage, readings(1, number=2, first=22))
+        await usage.clock.advance(86_400)
+        assert [each.ended_ms is not None for each in await look(usage)] == [True]
+
+
+async def test_a_home_that_cannot_be_judged_leaves_the_others_alone(tmp_path: Path) -> None:
+    other = DirectoryDevice(id=2, version=2, kind="power", user_id=2, assignments=(Assignment(user_id=2),))
+    homes = home(device(1)).add(DirectoryUser(id=2, version=2), other)
+    async with usage_on(tmp_path, homes, at(T0_MS + 24 * DAY)) as usage:
+        await usage.store.commit(Recorded(detectors={(2, 0): b"nonsense"}))
+        await record(usage, readings(24))
+        assert await look(usage)

@@ -13,6 +13,7 @@ from energy_tracker.services.usage.history import steps_between
 from energy_tracker.services.usage.model.detection.closing import StepOf, quarter_hours
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.readings import DeviceRules
+from energy_tracker.services.usage.model.steps import ESTIMATED_LONGER_THAN_MS
 from energy_tracker.services.usage.ports import ReadingStore
 
 LATENESS_MS: Final = 15 * MS_PER_MINUTE
@@ -68,7 +69,18 @@ class Closing:
             state = states[device.id]
             rules = state.rules or DeviceRules()
             streams: list[list[StepOf]] = [
-                [step async for step in steps_between(self.store, stream, head, rules, from_ms=begin_ms, to_ms=to_ms)]
+                [
+                    step
+                    async for step in steps_between(
+                        self.store,
+                        stream,
+                        head,
+                        rules,
+                        from_ms=begin_ms,
+                        to_ms=to_ms,
+                        longest_ms=ESTIMATED_LONGER_THAN_MS,
+                    )
+                ]
                 for stream, head in state.heads.items()
                 if stream.direction == "import"
             ]

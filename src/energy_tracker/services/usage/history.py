@@ -45,14 +45,21 @@ async def stream_readings(
         limit = min(4 * limit, PAGE)
 
 
-async def steps_between(
-    store: ReadingStore, stream: Stream, head: Head, rules: DeviceRules, *, from_ms: int, to_ms: int
+async def steps_between(  # noqa: PLR0913 - a stream, how it is derived, and a stretch of it
+    store: ReadingStore,
+    stream: Stream,
+    head: Head,
+    rules: DeviceRules,
+    *,
+    from_ms: int,
+    to_ms: int,
+    longest_ms: int | None = None,
 ) -> AsyncIterator[tuple[Reading | None, Step]]:
     """Yield the steps of a stream that touch `[from_ms, to_ms)`, each with the reading that settled it.
 
     The tail's steps come with None.
     Steps that explain why nothing was added are among them. Intervals that reach back from after the end are found
-    too: their fold goes on to the head.
+    too: their fold goes on to the head, or, where longer ones do not matter, for `longest_ms`.
     """
     checkpoint: Checkpoint | None = await store.checkpoint(stream, from_ms)
     state: State | None = checkpoint.state if checkpoint else None
@@ -66,6 +73,8 @@ async def steps_between(
             if _touches(step, from_ms, to_ms):
                 yield reading, step
         if reading.time_ms >= to_ms and kind != "interval" and _nothing_held(state):
+            return
+        if longest_ms is not None and reading.time_ms >= to_ms + longest_ms and _nothing_held(state):
             return
     for step in tail(state, rules):
         if _touches(step, from_ms, to_ms):

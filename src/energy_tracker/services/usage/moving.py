@@ -71,13 +71,21 @@ class Removal:
             raise ReadingsCannotBeMoved(message) from refusal
 
     async def carry_homes(self, user_ids: Iterable[int]) -> int:
-        """Carry the episodes of users, ended ones too, and what of their past is to be judged; return how many."""
+        """Carry the episodes of users, ended ones too, what of their past is to be judged, and how they are watched.
+
+        Returns how many episodes.
+        """
         carried = 0
         for user_id in user_ids:
             episodes = await episodes_of(self.source, user_id)
             for start in range(0, len(episodes), EPISODES_AT_ONCE):
                 await self.target.commit(Recorded(episodes=episodes[start : start + EPISODES_AT_ONCE]))
             carried += len(episodes)
+            watched = await self.source.detectors(user_id)
+            there = await self.target.detectors(user_id)
+            entries = {(user_id, key): watched.get(key) for key in watched.keys() | there.keys()}
+            if entries:
+                await self.target.commit(Recorded(detectors=entries))
         spans = await self.source.to_judge()
         if spans:
             await self.target.commit(Recorded(to_judge=list(spans)))

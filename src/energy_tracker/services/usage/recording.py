@@ -171,11 +171,15 @@ class Recorder:
 
     async def _begin(self, decoded: DecodedRecords) -> UnderWay:
         """Prepare records of one kind, wait for what is under way, and send them after it."""
-        turn = await self._prepare(decoded)
-        if not await self._settle():
-            self._raise_failure()
-            turn = await self._prepare(decoded)  # on top of what is stored in truth
-        poison = decoded.poison_at_end(self._poison_in_a_row, limit=self.poison_limit)
+        try:
+            turn = await self._prepare(decoded)
+            if not await self._settle():
+                self._raise_failure()
+                turn = await self._prepare(decoded)  # on top of what is stored in truth
+            poison = decoded.poison_at_end(self._poison_in_a_row, limit=self.poison_limit)
+        except BaseException:
+            self._forget_all()  # the caches have followed what will not be stored
+            raise
         under_way = UnderWay(decoded, self._poison_in_a_row, asyncio.create_task(self._store(turn)))
         self._under_way, self._poison_in_a_row = under_way, poison
         self._follow(turn)

@@ -14,14 +14,14 @@ import msgspec
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.contracts.readings import Rule
 from energy_tracker.contracts.unusual import RehearsalAnswer, RehearsedEpisode
-from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_QUARTER_HOUR, quarter_hour_start, to_iso
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, MS_PER_QUARTER_HOUR, quarter_hour_start, to_iso
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import FieldError, InvalidRequest
 from energy_tracker.kit.quantities import kwh_to_millijoules
 from energy_tracker.services.usage.history import device_pages
 from energy_tracker.services.usage.model.calendar import quarter_hour_end, zone_of
-from energy_tracker.services.usage.model.detection.household import HOME, Found, Household, judge_quarter
-from energy_tracker.services.usage.model.detection.records import settings_of
+from energy_tracker.services.usage.model.detection.household import HOME, Found, begun_anew, judge_quarter
+from energy_tracker.services.usage.model.detection.records import household_of, settings_of
 from energy_tracker.services.usage.model.episodes import Episode, open_episode, open_unusual, unusual_id
 from energy_tracker.services.usage.month_limit_past import months_past_limit
 from energy_tracker.services.usage.news import sentence_about
@@ -128,6 +128,8 @@ class RehearsalService:
         limits = {
             device: rehearsal.silent_after_ms or device.silent_after_ms for device in self.watched.watched(user.id)
         }
+        if rehearsal.silent_after_ms is not None and rehearsal.silent_after_ms < MS_PER_MINUTE:
+            raise _nothing_to_try("silentAfter", "must be at least PT1M")
         if not any(limits.values()):
             raise _nothing_to_try("silentAfter", "is needed: no device of the home has one of its own")
         for device, limit_ms in limits.items():
@@ -138,19 +140,26 @@ class RehearsalService:
     async def _silences(
         self, user: DirectoryUser, device: DirectoryDevice, limit_ms: int, rehearsal: Rehearsal
     ) -> AsyncIterator[Episode]:
-        last_ms = None
-        async for page in device_pages(self.watched.store, device.id, from_ms=rehearsal.from_ms - limit_ms):
+        last_ms: int | None = None
+        to_ms = min(rehearsal.to_ms, self.watched.clock.now_ms())
+        async for time_ms in self._times(device, from_ms=rehearsal.from_ms - limit_ms, to_ms=to_ms):
+            if last_ms is not None and time_ms - last_ms > limit_ms and last_ms + limit_ms >= rehearsal.from_ms:
+                opened_ms = last_ms + limit_ms
+                episode = open_episode(
+                    "silent-device", user_id=user.id, device_id=device.id, opened_ms=opened_ms, now_ms=opened_ms
+                )
+                yield episode if time_ms == to_ms else episode.ended(time_ms, now_ms=time_ms)
+            last_ms = time_ms
+
+    async def _times(self, device: DirectoryDevice, *, from_ms: int, to_ms: int) -> AsyncIterator[int]:
+        """Yield when readings of a device came, and the end of the range."""
+        async for page in device_pages(self.watched.store, device.id, from_ms=from_ms):
             for reading in page:
-                time_ms = min(reading.time_ms, rehearsal.to_ms)
-                if last_ms is not None and time_ms - last_ms > limit_ms and last_ms + limit_ms >= rehearsal.from_ms:
-                    opened_ms = last_ms + limit_ms
-                    episode = open_episode(
-                        "silent-device", user_id=user.id, device_id=device.id, opened_ms=opened_ms, now_ms=opened_ms
-                    )
-                    yield episode if time_ms == rehearsal.to_ms else episode.ended(time_ms, now_ms=time_ms)
-                last_ms = time_ms
-            if last_ms == rehearsal.to_ms:
-                return
+                if reading.time_ms >= to_ms:
+                    yield to_ms
+                    return
+                yield reading.time_ms
+        yield to_ms
 
     async def _month_limit(self, user: DirectoryUser, rehearsal: Rehearsal) -> list[Episode]:
         limit_kwh = rehearsal.threshold_kwh
@@ -167,19 +176,24 @@ class RehearsalService:
         firsts = [first for each in devices if (first := await watched.closing.first_ms(each)) is not None]
         if not firsts:
             return []
-        rules = rules_of_home(user, devices, settings_of(await watched.store.detectors(user.id)))
+        entries = await watched.store.detectors(user.id)
+        rules = rules_of_home(user, devices, settings_of(entries))
         if rehearsal.notices_a_month is not None:
             rules = rules._replace(notices_a_month=rehearsal.notices_a_month)
-        household = Household(quarter_hour_start(max(min(firsts), rehearsal.from_ms - _WARM_UP_MS)))
+        begin_ms = quarter_hour_start(max(min(firsts), rehearsal.from_ms - _WARM_UP_MS))
+        household = begun_anew(begin_ms, household_of(entries))
+        now_ms = watched.clock.now_ms()
+        to_ms = await watched.closing.closed_until(devices, from_ms=begin_ms, now_ms=now_ms)
+        to_ms = min(quarter_hour_end(rehearsal.to_ms), to_ms)
         episodes: dict[str, Episode] = {}
-        while household.through_ms < rehearsal.to_ms:
-            until_ms = min(quarter_hour_end(rehearsal.to_ms), household.through_ms + MS_PER_DAY)
+        while household.through_ms < to_ms:
+            until_ms = min(to_ms, household.through_ms + MS_PER_DAY)
             quarters = await watched.closing.quarter_hours(devices, from_ms=household.through_ms, to_ms=until_ms)
             for start_ms in range(household.through_ms, until_ms, MS_PER_QUARTER_HOUR):
                 household, found = judge_quarter(household, quarters.get(start_ms, {}), rules)
                 for one in found:
                     _note(one, episodes, user_id=user.id, from_ms=rehearsal.from_ms)
-            await asyncio.sleep(0)
+                await asyncio.sleep(0)
         return list(episodes.values())
 
     def _answer(self, user: DirectoryUser, episode: Episode) -> RehearsedEpisode:

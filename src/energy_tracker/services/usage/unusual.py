@@ -5,6 +5,7 @@ another process go on where this one was, and come to the same. Nothing here is 
 """
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,9 +15,18 @@ import msgspec
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, MS_PER_QUARTER_HOUR, quarter_hour_start
+from energy_tracker.kit.problems import Problem
 from energy_tracker.services.usage.closing import Closing
 from energy_tracker.services.usage.model.calendar import zone_of
-from energy_tracker.services.usage.model.detection.household import HOME, Found, HomeRules, Household, judge_quarter
+from energy_tracker.services.usage.model.detection.household import (
+    HOME,
+    Found,
+    HomeRules,
+    Household,
+    begun_anew,
+    is_open,
+    judge_quarter,
+)
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.records import (
     WatchSettings,
@@ -29,10 +39,13 @@ from energy_tracker.services.usage.news import tell
 from energy_tracker.services.usage.ports import Directory, Homes, ReadingStore, Recorded
 from energy_tracker.services.usage.recording import Recorder
 
+log = logging.getLogger(__name__)
+
 PIECE_MS: Final = MS_PER_DAY
 """So much of a home's past is judged at once."""
 
 LOOK_AGAIN_MS: Final = MS_PER_MINUTE
+_REST_MS: Final = 60 * MS_PER_MINUTE
 _END_MS: Final = 2**53
 
 
@@ -44,6 +57,8 @@ class _Judging:
     household: Household
     settings: WatchSettings
     known: dict[str, Episode]
+    entry: bytes | None
+    """What was known of the home when it began: what is stored follows from that."""
     turn: Recorded = field(default_factory=Recorded)
 
 
@@ -70,9 +85,20 @@ class UnusualWatch:
         more = False
         for user in list(self.directory.users()):
             if self.is_here(user.id) and self._look_at_ms.get(user.id, 0) <= self.clock.now_ms():
-                more = await self._judge_a_piece(user) or more
+                more = await self._judge_carefully(user) or more
                 await asyncio.sleep(0)
         return more
+
+    async def _judge_carefully(self, user: DirectoryUser) -> bool:
+        """Judge a piece of a home; one that cannot be judged is left for a while, so that the others are."""
+        try:
+            return await self._judge_a_piece(user)
+        except Problem:
+            raise
+        except Exception:
+            log.exception("home %d cannot be judged; it is looked at again in a while", user.id)
+            self._look_at_ms[user.id] = self.clock.now_ms() + _REST_MS
+            return False
 
     def is_here(self, user_id: int) -> bool:
         """Whether this process looks after a home."""
@@ -83,7 +109,7 @@ class UnusualWatch:
         async with self.one_at_a_time:
             devices = self.watched(user.id)
             entries = await self.store.detectors(user.id)
-            household = await self._begin(household_of(entries), devices)
+            household, firsts = await self._begin(household_of(entries), devices)
             self._look_at_ms[user.id] = self.clock.now_ms() + LOOK_AGAIN_MS
             if household is None:
                 return False
@@ -94,8 +120,11 @@ class UnusualWatch:
                 return False
             quarters = await self.closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms)
             known = {each.id: each for each in await self.store.episodes(user_id=user.id, from_ms=0, to_ms=_END_MS)}
-            judging = _Judging(user, household, settings_of(entries), known)
-            self._judge(judging, devices, quarters, to_ms=to_ms)
+            judging = _Judging(user, household, settings_of(entries), known, entries.get(HOME))
+            await self._judge(judging, devices, quarters, to_ms=to_ms)
+            looked_at = {key: first_ms for key, first_ms in firsts.items() if first_ms < to_ms}
+            first_ms = looked_at | dict(judging.household.first_ms)
+            judging.household = msgspec.structs.replace(judging.household, first_ms=first_ms)
             judging.turn.detectors = {
                 (user.id, device_id): entry for device_id, entry in entries_of(judging.household).items()
             }
@@ -109,26 +138,30 @@ class UnusualWatch:
             gone = [key for key in judging.turn.detectors if key[1] > HOME and self.directory.device(key[1]) is None]
             for key in gone:
                 del judging.turn.detectors[key]
-            if self.is_here(user_id) and not self.directory.user_is_deleted(user_id):
+            is_as_it_was = (await self.store.detectors(user_id)).get(HOME) == judging.entry
+            if is_as_it_was and self.is_here(user_id) and not self.directory.user_is_deleted(user_id):
                 await self.recorder.commit(judging.turn)
 
-    async def _begin(self, known: Household | None, devices: Sequence[DirectoryDevice]) -> Household | None:
-        """Return what is known of a home; a new one, or one whose past grew at its beginning, begins with its readings.
+    async def _begin(
+        self, known: Household | None, devices: Sequence[DirectoryDevice]
+    ) -> tuple[Household | None, dict[int, int]]:
+        """Return what is known of a home, and the quarter-hours in which devices begin that were not looked at.
 
-        Late readings of a device that was looked at are left alone; those of a device that was not, an import, are not.
+        A new home, or one whose past has grown at its beginning, begins with its readings: late ones of a device that
+        was looked at are left alone; those of a device that was not, an import, are not.
         """
-        firsts = [
-            quarter_hour_start(first_ms)
+        firsts = {
+            device.id: quarter_hour_start(first_ms)
             for device in devices
             if (known is None or device.id not in known.first_ms)
             and (first_ms := await self.closing.first_ms(device)) is not None
-        ]
-        if known is not None and all(first_ms >= known.through_ms for first_ms in firsts):
-            return known
-        earliest = min([*firsts, *(known.first_ms.values() if known else ())], default=None)
-        return None if earliest is None else Household(earliest)
+        }
+        if known is not None and all(first_ms >= known.through_ms for first_ms in firsts.values()):
+            return known, firsts
+        earliest = min([*firsts.values(), *(known.first_ms.values() if known else ())], default=None)
+        return None if earliest is None else begun_anew(earliest, known), firsts
 
-    def _judge(
+    async def _judge(
         self,
         judging: _Judging,
         devices: Sequence[DirectoryDevice],
@@ -144,7 +177,21 @@ class UnusualWatch:
             household, found = judge_quarter(household, quarters.get(start_ms, {}), rules)
             for one in found:
                 self._take(one, judging)
+            await asyncio.sleep(0)
         judging.household = household
+        self._end_what_is_gone(judging)
+
+    def _end_what_is_gone(self, judging: _Judging) -> None:
+        """End the episodes that nothing goes on of: their device has gone, or the home was begun anew without them."""
+        through_ms, now_ms = judging.household.through_ms, self.clock.now_ms()
+        for known in list(judging.known.values()):
+            finding = known.finding
+            if finding is None or known.ended_ms is not None or finding.decided_ms > through_ms:
+                continue
+            if not is_open(judging.household, known.device_id or HOME, finding):
+                ended = known.ended(max(through_ms, known.opened_ms), now_ms=now_ms)
+                judging.turn.episodes.append(ended)
+                judging.turn.outgoing += tell(ended, self.directory)
 
     def _take(self, found: Found, judging: _Judging) -> None:
         """Add to the turn what a finding changes: an episode that opens, is known better, or ends."""

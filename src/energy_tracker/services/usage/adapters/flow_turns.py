@@ -131,7 +131,8 @@ class FlowTurn:
         recorded = self._recorded
         for (user_id, device_id), state in recorded.detectors.items():
             self._entries.append((self._partition_of_home(user_id), f"detector:{user_id}:{device_id}", state))
-        for user_id, of_home in self._state.detectors.items():
+        gone = recorded.forgotten_users or recorded.erased
+        for user_id, of_home in self._state.detectors.items() if gone else ():
             self._entries += [
                 (partition, f"detector:{user_id}:{device_id}", None)
                 for device_id, (partition, _) in of_home.items()

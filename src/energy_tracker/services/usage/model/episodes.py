@@ -14,6 +14,9 @@ ENDS_BELOW = 0.95
 LATE_MS = 3_600_000
 """What is older than this when it becomes known is no news: it makes an episode, but no mail."""
 
+LATE_FINDING_MS = 8 * 3_600_000
+"""What is unusual is known hours later where a device reports seldom: it is waited for (`closing.LONGEST_WAIT_MS`)."""
+
 
 class Episode(msgspec.Struct, frozen=True):
     """One episode; `version` counts its transitions. Energies in mJ, instants in ms since 1970."""
@@ -39,7 +42,8 @@ class Episode(msgspec.Struct, frozen=True):
 
     def ended(self, ended_ms: int, *, now_ms: int) -> "Episode":
         """Return the episode with its end; an end that is known late is no news either."""
-        notify = self.notify and now_ms - ended_ms <= LATE_MS
+        late_ms = LATE_MS if self.finding is None else LATE_FINDING_MS
+        notify = self.notify and now_ms - ended_ms <= late_ms
         return msgspec.structs.replace(self, ended_ms=ended_ms, version=self.version + 1, notify=notify)
 
     def following(self, known: Iterable["Episode"]) -> "Episode":
@@ -85,7 +89,7 @@ def open_unusual(finding: Finding, *, user_id: int, device_id: int | None, now_m
         user_id=user_id,
         device_id=device_id,
         opened_ms=finding.since_ms,
-        notify=not held and now_ms - finding.decided_ms <= LATE_MS,
+        notify=not held and now_ms - finding.decided_ms <= LATE_FINDING_MS,
         finding=finding,
         held=held,
     )

@@ -47,6 +47,28 @@ class Household(msgspec.Struct, frozen=True):
     judged: tuple[Judged, ...] = ()
 
 
+def begun_anew(from_ms: int, known: Household | None) -> Household:
+    """Return a home that is judged from an instant on; what people called normal stays normal, and numbers count on."""
+    if known is None:
+        return Household(from_ms)
+    devices = {
+        device_id: State(findings=state.findings, taught=state.taught)
+        for device_id, state in known.devices.items()
+        if state.taught or state.findings
+    }
+    home = State(is_home=True, findings=known.home.findings, taught=known.home.taught)
+    return Household(from_ms, home, devices)
+
+
+def is_open(household: Household, device_id: int, finding: Finding) -> bool:
+    """Tell whether a finding of a device, or of the home (`HOME`), still goes on."""
+    state = household.home if device_id == HOME else household.devices.get(device_id)
+    return state is not None and any(
+        one.candidate.kind is finding.kind and one.candidate.since_ms == finding.since_ms and not one.ended
+        for one in state.open
+    )
+
+
 class HomeRules(NamedTuple):
     """How a home is judged: in which zone, which devices add up to it, and what is told.
 
