@@ -233,7 +233,7 @@ async def test_what_was_called_normal_stays_so_when_a_home_is_judged_anew(tmp_pa
         (found,) = [each for each in await look(usage, unusual) if each.ended_ms is None]
         wishes = WatchWishes(unusual, usage.clock)
         await wishes.call_normal(principal=LOCAL, user_id=1, episode_id=found.id)
-        await record(usage, readings(22, number=2, of=refrigerator))
+        await record(usage, readings(26, number=2, of=refrigerator))
         await record(usage, readings(4, first=22))
         await usage.clock.advance(4 * 86_400)
         assert [each.id for each in await look(usage, unusual)] == [found.id]

@@ -13,7 +13,7 @@ from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem, TemporarilyUnavailable
 from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.detection.findings import Comparison, Finding, Measure
-from energy_tracker.services.usage.model.detection.household import HOME, Household
+from energy_tracker.services.usage.model.detection.household import HOME, Household, with_normal
 from energy_tracker.services.usage.model.detection.normal import teach_normal
 from energy_tracker.services.usage.model.detection.records import (
     SETTINGS,
@@ -152,12 +152,13 @@ def home_of(watched: UnusualWatch, principal: Principal, user_id: int) -> Direct
 
 
 def _taught(household: Household, device_id: int, finding: Finding) -> Household:
+    """Return a household that keeps still about a finding: of a device, and of the home as far as the device is why."""
     if device_id == HOME:
         return msgspec.structs.replace(household, home=teach_normal(household.home, finding))
     devices = dict(household.devices)
     if device_id in devices:
         devices[device_id] = teach_normal(devices[device_id], finding)
-    return msgspec.structs.replace(household, devices=devices)
+    return with_normal(msgspec.structs.replace(household, devices=devices), finding)
 
 
 def _watch_answer(user_id: int, settings: WatchSettings) -> WatchAnswer:

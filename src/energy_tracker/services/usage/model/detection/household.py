@@ -11,9 +11,15 @@ from energy_tracker.services.usage.model.detection.budget import MONTH_DAYS, fit
 from energy_tracker.services.usage.model.detection.closing import home_quarter
 from energy_tracker.services.usage.model.detection.detector import observe
 from energy_tracker.services.usage.model.detection.findings import Finding, Kind
-from energy_tracker.services.usage.model.detection.homes import ABOUT_READINGS, explained_by, is_away
+from energy_tracker.services.usage.model.detection.homes import (
+    ABOUT_READINGS,
+    EXPLAINS_PERCENT,
+    NEAR_MS,
+    explained_by,
+    is_away,
+)
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
-from energy_tracker.services.usage.model.detection.state import State
+from energy_tracker.services.usage.model.detection.state import KEPT_DAYS, State
 
 HOME: Final = 0
 """Stands for the home itself where a device's id would be."""
@@ -25,6 +31,7 @@ _ABSENT_QUARTERS: Final = 96
 """A device that was silent for so long is not waited for: the home is what the others draw."""
 
 _KEPT_JUDGED: Final = 200
+_KEPT_NORMAL: Final = 32
 
 
 class Judged(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -45,6 +52,8 @@ class Household(msgspec.Struct, frozen=True):
     first_ms: Mapping[int, int] = {}
     """From when on each device was looked at."""
     judged: tuple[Judged, ...] = ()
+    normal: tuple[tuple[int, int], ...] = ()
+    """Since when devices draw more than before, in mW, and somebody has called it normal."""
 
 
 def begun_anew(from_ms: int, known: Household | None) -> Household:
@@ -57,7 +66,7 @@ def begun_anew(from_ms: int, known: Household | None) -> Household:
         if state.taught or state.findings
     }
     home = State(is_home=True, findings=known.home.findings, taught=known.home.taught)
-    return Household(from_ms, home, devices)
+    return Household(from_ms, home, devices, normal=known.normal)
 
 
 def is_open(household: Household, device_id: int, finding: Finding) -> bool:
@@ -117,8 +126,12 @@ def judge_quarter(
     whole = home_quarter(expected, start_ms=start_ms)
     home, of_home = observe(household.home, whole, zone=rules.zone, away=away)
     causes = _causes(devices, rules)
-    findings += [(HOME, finding) for finding in of_home if not explained_by(finding, causes)]
-    household = Household(start_ms + MS_PER_QUARTER_HOUR, home, devices, first_ms, household.judged)
+    findings += [
+        (HOME, finding)
+        for finding in of_home
+        if not explained_by(finding, causes) and not _was_called_normal(household, finding)
+    ]
+    household = Household(start_ms + MS_PER_QUARTER_HOUR, home, devices, first_ms, household.judged, household.normal)
     found: list[Found] = []
     for device_id, finding in findings:
         told = False
@@ -126,6 +139,22 @@ def judge_quarter(
             household, told = _weigh(household, finding, rules.notices_a_month)
         found.append(Found(device_id, finding, told))
     return household, found
+
+
+def with_normal(household: Household, finding: Finding) -> Household:
+    """Return a household in which what a device draws more was called normal: that explains the home, too."""
+    normal = (*household.normal, (finding.since_ms, finding.extra_mw))[-_KEPT_NORMAL:]
+    return msgspec.structs.replace(household, normal=normal)
+
+
+def _was_called_normal(household: Household, finding: Finding) -> bool:
+    """Tell whether a finding of the home is what its devices were said to draw normally, in the weeks it remembers."""
+    extra_mw = sum(
+        more_mw
+        for since_ms, more_mw in household.normal
+        if -NEAR_MS <= finding.since_ms - since_ms <= KEPT_DAYS * MS_PER_DAY and more_mw * finding.extra_mw > 0
+    )
+    return finding.extra_mw != 0 and abs(extra_mw) * 100 >= abs(finding.extra_mw) * EXPLAINS_PERCENT
 
 
 def _is_wanted(device_id: int, finding: Finding, rules: HomeRules) -> bool:

@@ -25,6 +25,7 @@ class _Home(msgspec.Struct, frozen=True, array_like=True):
     home: State
     first_ms: dict[int, int]
     judged: tuple[Judged, ...]
+    normal: tuple[tuple[int, int], ...] = ()
 
 
 _home = msgspec.msgpack.Decoder(_Home)
@@ -33,7 +34,7 @@ _settings = msgspec.json.Decoder(WatchSettings)
 
 def entries_of(household: Household) -> dict[int, bytes]:
     """Return the entries of a household, by device."""
-    record = _Home(household.through_ms, household.home, dict(household.first_ms), household.judged)
+    record = _Home(household.through_ms, household.home, dict(household.first_ms), household.judged, household.normal)
     entries = {HOME: msgspec.msgpack.encode(record)}
     return entries | {device_id: encode(state) for device_id, state in household.devices.items()}
 
@@ -44,7 +45,7 @@ def household_of(entries: Mapping[int, bytes]) -> Household | None:
         return None
     record = _home.decode(entries[HOME])
     devices = {device_id: decode(entries[device_id]) for device_id in record.first_ms if device_id in entries}
-    return Household(record.through_ms, record.home, devices, record.first_ms, record.judged)
+    return Household(record.through_ms, record.home, devices, record.first_ms, record.judged, record.normal)
 
 
 def settings_of(entries: Mapping[int, bytes]) -> WatchSettings:
