@@ -124,7 +124,10 @@ class InfluxReadingStore:
             if state.device(device_id) is None or (recorded.positions and device_id in recorded.derived_anew)
         }
         if arriving:
-            highest = max((await self._ledger.holdings()).epochs.values(), default=0)
+            epochs: Mapping[int, int] = {number: note.epoch for number, note in state.notes.items()}
+            if len(epochs) < self._ledger.partitions:
+                epochs = (await self._ledger.holdings()).epochs
+            highest = max(epochs.values(), default=0)
             notes = {number: next_epoch(state.notes[number], above=highest) for number in arriving}
             await self._begin_epochs(notes)
 

@@ -19,6 +19,7 @@ from energy_tracker.contracts.topics import ENERGY_USAGE, ENERGY_USAGE_BY_OWNER,
 from energy_tracker.eventlog.dead_letter import is_replayed
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
+from energy_tracker.eventlog.kafka_flow_consumer import leave_behind
 from energy_tracker.eventlog.kafka_progress import BrokerPlace, place_of
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
 from energy_tracker.eventlog.port import LogUnavailable, Record
@@ -116,7 +117,12 @@ class KafkaLedger:
                 if self._consumer is None:
                     group = self.options.group(USAGE_GROUP)  # it never joins the group, and only reads its positions
                     self._consumer = Consumer({**self.options.client_config(), **CONSUMER_CONFIG, "group.id": group})
-                return question(self._consumer)
+                try:
+                    return question(self._consumer)
+                except KafkaException:  # it may not find its way again where a broker went away
+                    leave_behind(self._consumer)
+                    self._consumer = None
+                    raise
 
         try:
             async with asyncio.timeout(_ANSWER_S):  # while Kafka is away, questions must not pile up
