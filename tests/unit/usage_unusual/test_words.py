@@ -31,6 +31,7 @@ def test_every_kind_is_told_of_a_device_and_of_a_home(kind: Kind, measure: Measu
         (Measure.FLOOR, 45_700, 1_000, ": 45.7 W, where 1 W is usual."),
         (Measure.PEAK, 2_411_000, 900_000, ": 2.41 kW, where 900 W is usual."),
         (Measure.RUN, 600, 45, ": 10 hours, where 45 minutes is usual."),
+        (Measure.REST, 2_400, 0, ": for 40 hours."),
         (Measure.DUTY, 54, 20, ": 13.5 hours of use a day, where 5.0 hours of use a day is usual."),
         (Measure.STARTS, 30, 12, ": 30 starts a day, where 12 starts a day is usual."),
         (Measure.SHAPE, 99, 1, "2026-06-01 00:00."),

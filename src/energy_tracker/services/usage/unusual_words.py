@@ -94,6 +94,8 @@ def describe(
 
 def _compared(comparison: Comparison) -> str:
     seen, usual = _amount(comparison.measure, comparison.seen), _amount(comparison.measure, comparison.expected)
+    if comparison.measure in DURATIONS and not comparison.expected:
+        return f": for {seen}"  # nothing is usual, not even a minute
     return f": {seen}, where {usual} is usual" if seen and usual else ""
 
 
