@@ -26,7 +26,7 @@ from energy_tracker.services.usage.adapters.influx_rows import (
     anew_line,
     checkpoint_line,
     quarter_line,
-    reading_line,
+    reading_lines,
     rules_line,
     stream_tags,
 )
@@ -62,7 +62,7 @@ def written_lines() -> list[str]:
     tags = stream_tags(Stream(1, "import", "a"))
     readings = [reading("interval"), reading("interval", "export"), reading("register"), reading("power")]
     return [
-        *map(reading_line, readings),
+        *reading_lines(readings),
         quarter_line(tags, QuarterRow(START_MS, 1, 0, 1, Sums(1, 0, 1), Sums(0, 0, 0))),
         checkpoint_line(tags, START_MS, None, epoch=1, write=1),
         rules_line(1, DeviceRules(), epoch=1),
@@ -123,7 +123,7 @@ def points() -> list[str]:
     for start_ms in TWO_DAYS:
         for epoch, sums in ((3, Sums(9, 9, 9)), (4, Sums(900_000_000, 0, half))):
             lines.append(quarter_line(tags, QuarterRow(start_ms, epoch, 0, 1, sums, Sums(0, 0, 0))))
-        lines.append(reading_line(reading("interval", amount=0.25, time_ms=start_ms)))
+        lines += reading_lines([reading("interval", amount=0.25, time_ms=start_ms)])
     return lines
 
 

@@ -15,7 +15,7 @@ from energy_tracker.services.usage.adapters.influx_rows import (
     Sums,
     quarter_line,
     read_quarter,
-    reading_line,
+    reading_lines,
     stream_of_tags,
     stream_tags,
 )
@@ -61,7 +61,7 @@ def any_reading(draw: st.DrawFn) -> Reading:
 @given(any_reading())
 async def test_a_reading_comes_back_as_it_went(reading: Reading) -> None:
     memory = InfluxMemory()
-    assert await memory.write([reading_line(reading)]) == []
+    assert await memory.write(reading_lines([reading])) == []
     found = await InfluxReadings(memory).device_readings(reading.device_id, **MANY)  # type: ignore[arg-type]  # stands for it
     assert found == [reading]
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from energy_tracker.contracts.directory import DirectoryDevice
 from energy_tracker.services.usage.model.derivation import Checkpoint, Head
+from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.fold import State, advance, tail
 from energy_tracker.services.usage.model.homes import owned_spans
 from energy_tracker.services.usage.model.readings import DeviceRules, Reading, Stream, counted_kind, stream_of
@@ -11,6 +12,7 @@ from energy_tracker.services.usage.model.steps import Step
 from energy_tracker.services.usage.ports import DeviceState, Directory, ReadingStore
 
 PAGE = 2_000
+END_OF_TIME_MS = 2**53
 FIRST_PAGE = 50
 """A late reading is seldom very late: the folds mostly agree again after a few readings."""
 _BEFORE_ALL = (-1, b"")
@@ -104,6 +106,11 @@ async def steps_of_home(
             store, stream, head, states[stream.device_id].rules or DeviceRules(), from_ms=from_ms, to_ms=to_ms
         )
     ]
+
+
+async def episodes_of(store: ReadingStore, user_id: int, *, from_ms: int = 0) -> list[Episode]:
+    """Return the episodes of a user that are open or reach beyond an instant (by default all), in order."""
+    return list(await store.episodes(user_id=user_id, from_ms=from_ms, to_ms=END_OF_TIME_MS))
 
 
 async def spans_with_readings(store: ReadingStore, device: DirectoryDevice, user_id: int) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from energy_tracker.contracts.directory import DirectoryUser
 from energy_tracker.kit.instants import MS_PER_MINUTE, from_ms
+from energy_tracker.services.usage.history import episodes_of
 from energy_tracker.services.usage.hour_history import History, history_of
 from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.detection.records import settings_of
@@ -24,8 +25,6 @@ from energy_tracker.services.usage.unusual import UnusualWatch
 
 LOOK_AGAIN_MS: Final = 5 * MS_PER_MINUTE
 """So often it is looked whether the day, or a limit that was changed in another process, is another one."""
-
-_END_MS: Final = 2**53
 
 
 @dataclass
@@ -68,18 +67,15 @@ class MonthLimitWatch:
 
     async def _known(self, user_id: int, from_ms: int) -> list[Episode]:
         """Return the episodes that are open or of this month."""
-        episodes = await self.watched.store.episodes(user_id=user_id, from_ms=from_ms, to_ms=_END_MS)
+        episodes = await episodes_of(self.watched.store, user_id, from_ms=from_ms)
         return [each for each in episodes if each.rule == RULE]
 
     async def _store(self, user_id: int, changed: list[Episode]) -> bool:
         """Store and tell what changes; return False where the home is not this process's any more, or gone."""
+        turn = Recorded(episodes=changed)
+        turn.outgoing = [news for each in changed for news in tell(each, self.watched.directory)]
         async with self.watched.recorder.alone():
-            if not self.watched.is_here(user_id) or self.watched.directory.user_is_deleted(user_id):
-                return False
-            turn = Recorded(episodes=changed)
-            turn.outgoing = [news for each in changed for news in tell(each, self.watched.directory)]
-            await self.watched.recorder.commit(turn)
-            return True
+            return await self.watched.commit_here(user_id, turn)
 
 
 def home_of_all(watched: UnusualWatch, user: DirectoryUser) -> Home:

@@ -14,8 +14,7 @@ from energy_tracker.contracts.topics import ENERGY_USAGE
 from energy_tracker.eventlog.port import BEFORE_ALL
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.usage.deriving import Deriver
-from energy_tracker.services.usage.history import device_pages
-from energy_tracker.services.usage.model.episodes import Episode
+from energy_tracker.services.usage.history import device_pages, episodes_of
 from energy_tracker.services.usage.model.ledger import Holdings
 from energy_tracker.services.usage.model.readings import DeviceRules, LogPosition, Place, Reading
 from energy_tracker.services.usage.ports import Homes, Parked, ReadingsRefused, ReadingStore, Recorded
@@ -23,7 +22,6 @@ from energy_tracker.services.usage.ports import Homes, Parked, ReadingsRefused, 
 READINGS_AT_ONCE: Final = 10_000
 EPISODES_AT_ONCE: Final = 1_000
 PARKED_AT_ONCE: Final = 5_000
-END_OF_TIME_MS: Final = 2**53
 _MOST_PARKED_OF_A_DEVICE: Final = 10_000_000
 
 
@@ -114,11 +112,6 @@ class Removal:
     async def open_ledger(self, totals: Holdings) -> None:
         """Go on from these totals, whatever was counted before: the last step."""
         await self.target.commit(Recorded(opening=totals))
-
-
-async def episodes_of(store: ReadingStore, user_id: int) -> list[Episode]:
-    """Return all episodes of a user, in order."""
-    return list(await store.episodes(user_id=user_id, from_ms=0, to_ms=END_OF_TIME_MS))
 
 
 async def parked_in(store: ReadingStore) -> list[Parked]:

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from energy_tracker.kit.instants import MS_PER_SECOND
-from energy_tracker.services.usage.history import device_pages
+from energy_tracker.services.usage.history import device_pages, episodes_of
 from energy_tracker.services.usage.model.readings import Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
-from energy_tracker.services.usage.moving import READINGS_AT_ONCE, episodes_of, parked_in
+from energy_tracker.services.usage.moving import READINGS_AT_ONCE, parked_in
 from energy_tracker.services.usage.ports import ReadingStore
 
 _MONTHS: Final = 12

@@ -17,6 +17,7 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, MS_PER_QUARTER_HOUR, quarter_hour_start
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.usage.closing import Closing
+from energy_tracker.services.usage.history import episodes_of
 from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.detection.household import (
     HOME,
@@ -46,7 +47,6 @@ PIECE_MS: Final = MS_PER_DAY
 
 LOOK_AGAIN_MS: Final = MS_PER_MINUTE
 _REST_MS: Final = 60 * MS_PER_MINUTE
-_END_MS: Final = 2**53
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class UnusualWatch:
             if to_ms <= from_ms:
                 return False
             quarters = await self.closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms)
-            known = {each.id: each for each in await self.store.episodes(user_id=user.id, from_ms=0, to_ms=_END_MS)}
+            known = {each.id: each for each in await episodes_of(self.store, user.id)}
             judging = _Judging(user, household, settings_of(entries), known, entries.get(HOME))
             await self._judge(judging, devices, quarters, to_ms=to_ms)
             looked_at = {key: first_ms for key, first_ms in firsts.items() if first_ms < to_ms}
@@ -138,9 +138,15 @@ class UnusualWatch:
             gone = [key for key in judging.turn.detectors if key[1] > HOME and self.directory.device(key[1]) is None]
             for key in gone:
                 del judging.turn.detectors[key]
-            is_as_it_was = (await self.store.detectors(user_id)).get(HOME) == judging.entry
-            if is_as_it_was and self.is_here(user_id) and not self.directory.user_is_deleted(user_id):
-                await self.recorder.commit(judging.turn)
+            if (await self.store.detectors(user_id)).get(HOME) == judging.entry:
+                await self.commit_here(user_id, judging.turn)
+
+    async def commit_here(self, user_id: int, turn: Recorded) -> bool:
+        """Store a turn about a home, alone; False: the home is not this process's any more, or gone."""
+        if not self.is_here(user_id) or self.directory.user_is_deleted(user_id):
+            return False
+        await self.recorder.commit(turn)
+        return True
 
     async def _begin(
         self, known: Household | None, devices: Sequence[DirectoryDevice]

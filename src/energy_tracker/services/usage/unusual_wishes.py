@@ -11,6 +11,7 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import to_iso
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem, TemporarilyUnavailable
+from energy_tracker.services.usage.history import episodes_of
 from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.detection.findings import Comparison, Finding, Measure
 from energy_tracker.services.usage.model.detection.household import HOME, Household, with_normal
@@ -30,7 +31,6 @@ from energy_tracker.services.usage.queries import UserNotFound
 from energy_tracker.services.usage.unusual import UnusualWatch
 from energy_tracker.services.usage.unusual_words import DURATIONS, POWERS, describe
 
-_END_MS: Final = 2**53
 _MW_PER_W: Final = 1_000
 
 
@@ -52,7 +52,7 @@ class WatchWishes:
         """Return all that was unusual in a home, newest first. Raises `UserNotFound` and `TemporarilyUnavailable`."""
         user = home_of(self.watched, principal, user_id)
         household = household_of(await self.watched.store.detectors(user_id))
-        episodes = await self.watched.store.episodes(user_id=user_id, from_ms=0, to_ms=_END_MS)
+        episodes = await episodes_of(self.watched.store, user_id)
         return UnusualAnswer(
             user_id=user_id,
             judged_until=None if household is None else to_iso(household.through_ms),
@@ -66,7 +66,7 @@ class WatchWishes:
         """
         user = home_of(self.watched, principal, user_id)
         async with self.watched.one_at_a_time:
-            episodes = await self.watched.store.episodes(user_id=user_id, from_ms=0, to_ms=_END_MS)
+            episodes = await episodes_of(self.watched.store, user_id)
             episode = next((each for each in episodes if each.id == episode_id and each.finding), None)
             if episode is None or episode.finding is None:
                 raise EpisodeNotFound("The home has no such episode of unusual use.")

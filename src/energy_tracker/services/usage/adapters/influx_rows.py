@@ -83,12 +83,6 @@ class QuarterRow(NamedTuple):
     before: Sums
 
 
-def reading_line(reading: Reading) -> str:
-    """Return the point of a reading."""
-    (line,) = reading_lines([reading])
-    return line
-
-
 def reading_lines(readings: Iterable[Reading]) -> list[str]:
     """Return the points of readings; those of one message share what they say about where they came from."""
     lines: list[str] = []
