@@ -69,7 +69,7 @@ def messages(shape: Shape, readings: int) -> Messages:
     waiting: defaultdict[int, list[ReadingMessage]] = defaultdict(list)
     for index in range(readings):
         device_id = index % shape.devices + 1
-        reading = _reading(device_id, index // shape.devices, index, as_text=shape.pack == 1)
+        reading = _reading(device_id, index // shape.devices, index, alone=shape.pack == 1)
         home = worker.home_of(device_id)
         if shape.pack == 1:
             made.append((str(home), encode(reading), 1))
@@ -80,17 +80,14 @@ def messages(shape: Shape, readings: int) -> Messages:
     return made + [(str(home), encode(rest), len(rest)) for home, rest in waiting.items()]
 
 
-def _reading(device_id: int, tick: int, index: int, *, as_text: bool) -> ReadingMessage:
+def _reading(device_id: int, tick: int, index: int, *, alone: bool) -> ReadingMessage:
     time_ms = (loader.BEGIN_S + tick * loader.INTERVAL_S) * 1_000
     amount = index % 97 * 0.001
+    reading = ReadingMessage(device_id=device_id, timestamp=time_ms, energy_consumed=amount, received_at=time_ms)
+    if not alone:
+        return reading
     key = derived_event_key(device_id, time_ms * 1_000, "interval", "import", amount, None, None)
-    return ReadingMessage(
-        device_id=device_id,
-        timestamp=to_iso(time_ms) if as_text else time_ms,
-        energy_consumed=amount,
-        event_id=event_id_text(key),
-        received_at=time_ms,
-    )
+    return msgspec.structs.replace(reading, timestamp=to_iso(time_ms), event_id=event_id_text(key))
 
 
 def produce(kafka: KafkaOptions, wanted: Messages) -> None:

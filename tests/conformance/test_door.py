@@ -18,12 +18,12 @@ from energy_tracker.contracts.topics import ENERGY_INTAKE, ENERGY_USAGE, USAGE_G
 from energy_tracker.eventlog.memory import MemoryEventLog
 from energy_tracker.eventlog.port import BEFORE_ALL, EventLog
 from energy_tracker.eventlog.sqlite import SqliteEventLog
-from energy_tracker.kit.ids import event_key
 from energy_tracker.services.ingestion.adapters.kafka import KafkaDoor
 from energy_tracker.services.ingestion.adapters.memory import MemoryDoor, MemoryKnownReadings
 from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
 from energy_tracker.services.ingestion.model.admission import Verdict
 from energy_tracker.services.ingestion.model.readings import Candidate, judge
+from energy_tracker.services.usage.decoding import to_reading
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
 
@@ -62,9 +62,9 @@ async def some_door(kind: str, folder: Path) -> AsyncIterator[tuple[EmbeddedDoor
                 yield KafkaDoor(kafka, owner_of=OWNERS.get), kafka
 
 
-async def readings_in(log: EventLog) -> list[tuple[int, str | None]]:
-    """Return device and event id of every reading in the stream; each record that packs several says how many."""
-    found: list[tuple[int, str | None]] = []
+async def readings_in(log: EventLog) -> list[tuple[int, bytes]]:
+    """Return device and event key of every reading in the stream; each record that packs several says how many."""
+    found: list[tuple[int, bytes]] = []
     after = BEFORE_ALL
     while records := await log.read(ENERGY_USAGE, after=after):
         for record in records:
@@ -72,7 +72,7 @@ async def readings_in(log: EventLog) -> list[tuple[int, str | None]]:
             readings = packed if isinstance(packed, list) else [packed]
             says_nothing = not isinstance(packed, list) and record.readings == 0  # one object is one reading
             assert says_nothing or record.readings == len(readings)
-            found += [(reading.device_id, reading.event_id) for reading in readings]
+            found += [(reading.device_id, to_reading(reading, NOW_MS).key) for reading in readings]
         after = records[-1].offset
     return found
 
@@ -80,13 +80,13 @@ async def readings_in(log: EventLog) -> list[tuple[int, str | None]]:
 async def check_calls(kind: str, folder: Path, calls: list[tuple[list[Candidate], int]]) -> None:
     """Check that a door says of calls what a door that remembers everything says, and appends what it says it does."""
     model = MemoryDoor(MemoryEventLog(clock=FixedClock()))
-    accepted: list[tuple[int, str | None]] = []
+    accepted: list[tuple[int, bytes]] = []
     async with some_door(kind, folder) as (door, log):
         for candidates, rejected in calls:
             verdicts = await door.admit(candidates, rejected=rejected)
             assert verdicts == await model.admit(candidates, rejected=rejected)
             accepted += [
-                (candidate.device_id, candidate.event_id)
+                (candidate.device_id, candidate.key)
                 for candidate, verdict in zip(candidates, verdicts, strict=True)
                 if verdict is Verdict.ACCEPTED
             ]
@@ -129,8 +129,7 @@ async def embedded(folder: Path, known: MemoryKnownReadings) -> AsyncIterator[tu
 async def store_everything(log: SqliteEventLog, known: MemoryKnownReadings) -> None:
     """Do as usage-service does: store, and then commit."""
     for message in await Ingestion.logged_in(log):
-        assert message.event_id is not None
-        known.stored.add((message.device_id, int(message.timestamp), event_key(message.event_id)))
+        known.stored.add(to_reading(message, NOW_MS).identity)
     records = await log.read(ENERGY_USAGE)
     if records:
         log.set_committed(ENERGY_USAGE, USAGE_GROUP, records[-1].offset)

@@ -14,9 +14,10 @@ from tests.support.ingestion import NOW_MS, Ingestion, ingestion
 
 from energy_tracker.contracts.topics import ENERGY_USAGE, USAGE_GROUP
 from energy_tracker.eventlog.port import Message
-from energy_tracker.kit.ids import event_key
+from energy_tracker.kit.ids import event_id_text
 from energy_tracker.services.ingestion.adapters.memory import MemoryKnownReadings
 from energy_tracker.services.ingestion.model.admission import Refusal
+from energy_tracker.services.usage.decoding import to_reading
 from energy_tracker.storage.sqlite_writer import WriterStopped
 
 ONE = "/api/v1/ingestion"
@@ -41,7 +42,8 @@ async def test_a_reading_is_in_the_stream_when_it_is_acknowledged(system: Ingest
     (logged,) = await system.logged()
     assert (logged.device_id, logged.energy_consumed, logged.received_at) == (7, 0.25, NOW_MS)
     assert logged.timestamp == 1_777_629_600_000
-    assert logged.event_id == answer.json()["eventId"]
+    assert logged.event_id is None  # it follows from the rest
+    assert event_id_text(to_reading(logged, NOW_MS).key) == answer.json()["eventId"]
     assert logged.direction is None
 
 
@@ -60,7 +62,7 @@ async def test_readings_of_one_millisecond_both_count(system: Ingestion) -> None
         assert (await system.http.post(ONE, json={**GOOD, "timestamp": instant})).json()["status"] == "accepted"
     for channel in ("switch:0", "switch:1"):
         assert (await system.http.post(ONE, json={**GOOD, "channel": channel})).json()["status"] == "accepted"
-    assert len({message.event_id for message in await system.logged()}) == 4
+    assert len({to_reading(message, NOW_MS).key for message in await system.logged()}) == 4
 
 
 async def test_an_event_id_names_one_reading_of_a_device(system: Ingestion) -> None:
@@ -293,8 +295,7 @@ async def test_what_was_acknowledged_is_known_after_a_restart(tmp_path: Path) ->
     async with ingestion(tmp_path, known=known) as system:
         assert (await system.http.post(BATCH, json=items)).json()["duplicate"] == 6
         for message in await system.logged():
-            assert message.event_id is not None
-            known.stored.add((message.device_id, int(message.timestamp), event_key(message.event_id)))
+            known.stored.add(to_reading(message, NOW_MS).identity)
         last = (await system.log.read(ENERGY_USAGE))[-1].offset
         system.log.set_committed(ENERGY_USAGE, USAGE_GROUP, last)
         assert (await system.http.post(BATCH, json=items)).json()["duplicate"] == 6

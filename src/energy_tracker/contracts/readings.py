@@ -13,8 +13,9 @@ class ReadingMessage(msgspec.Struct, omit_defaults=True, kw_only=True, rename="c
 
     `timestamp` and `since` are ISO-8601 or integer ms since 1970 (a number below 1e11 is seconds: older Java
     producers). Exactly one of `energy_consumed` (kWh since the previous reading, or since `since`), `register_kwh`
-    (cumulative) and `power_w` (W) is set. `event_id` is always set by our own producers; `received_at` is ms since
-    1970. `direction` is absent where the sender did not say it. Fields that are not known are ignored.
+    (cumulative) and `power_w` (W) is set. `event_id` is absent where it follows from the content (`kit.ids`), but
+    always there in a message of one reading; `received_at` is ms since 1970. `direction` is absent where the sender did
+    not say it. Fields that are not known are ignored.
     """
 
     device_id: int

@@ -5,12 +5,15 @@ section 5.8), else the text in ASCII. A UUIDv8 has a byte above 0x7F, so the two
 """
 
 import re
+import struct
 from hashlib import blake2b
 
 _UUID8 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 _UUID_BYTES = 16
-_KEPT = ~(0xF << 76 | 0x3 << 62)
-_VERSION_8 = 0x8 << 76 | 0x2 << 62  # the version's and the variant's bits
+_HALVES = struct.Struct(">QQ")
+_read_halves, _halves = _HALVES.unpack, _HALVES.pack
+_KEPT_HIGH, _VERSION_8 = 0xFFFF_FFFF_FFFF_0FFF, 0x8000
+_KEPT_LOW, _VARIANT = 0x3FFF_FFFF_FFFF_FFFF, 0x8000_0000_0000_0000
 _UUID_TEXT = 36
 
 
@@ -31,8 +34,8 @@ def derived_event_key(  # noqa: PLR0913, PLR0917 - the canonical content of a re
     content = f"{device_id}|{instant_us}|{kind}|{direction}|{amount + 0.0!r}|{since_us}"
     if channel:
         content = f"{content}|{channel}"
-    number = int.from_bytes(blake2b(content.encode(), digest_size=_UUID_BYTES).digest(), "big")
-    return (number & _KEPT | _VERSION_8).to_bytes(_UUID_BYTES, "big")
+    high, low = _read_halves(blake2b(content.encode(), digest_size=_UUID_BYTES).digest())
+    return _halves(high & _KEPT_HIGH | _VERSION_8, low & _KEPT_LOW | _VARIANT)
 
 
 def derived_event_text(key: bytes) -> str:

@@ -21,6 +21,7 @@ from energy_tracker.services.ingestion.adapters import kafka
 from energy_tracker.services.ingestion.adapters.kafka import KafkaDoor, LedgerIsElsewhere
 from energy_tracker.services.ingestion.model.admission import Verdict
 from energy_tracker.services.ingestion.model.readings import Candidate, judge
+from energy_tracker.services.usage.decoding import to_reading
 
 START = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 ACCEPTED, DUPLICATE, CONFLICT = Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.CONFLICT
@@ -53,7 +54,13 @@ def log() -> FlakyLog:
 
 
 def candidate(
-    device_id: int = 1, second: int = 0, kwh: float = 0.5, event_id: str | None = None, since: datetime | None = None
+    device_id: int = 1,
+    second: float = 0,
+    kwh: float = 0.5,
+    event_id: str | None = None,
+    *,
+    since: datetime | None = None,
+    channel: str | None = None,
 ) -> Candidate:
     body = ReadingBody(
         device_id=device_id,
@@ -61,6 +68,7 @@ def candidate(
         energy_consumed=kwh,
         event_id=event_id,
         since=since,
+        channel=channel,
     )
     judged = judge(body, now_ms=NOW_MS)
     assert isinstance(judged, Candidate)
@@ -80,6 +88,32 @@ async def test_a_single_reading_is_one_object_that_foreign_consumers_read(log: F
         "eventId": "a",
         "receivedAt": NOW_MS,
     }
+
+
+async def test_a_single_reading_always_says_its_event_id(log: FlakyLog) -> None:
+    door, reading = KafkaDoor(log, owner_of=OWNERS.get), candidate()
+    await door.admit([reading])
+    (record,) = await log.read(ENERGY_USAGE)
+    assert msgspec.json.decode(record.value, type=ReadingMessage).event_id == reading.event_id
+
+
+async def test_what_an_array_says_of_event_ids_leads_to_those_of_the_door(log: FlakyLog) -> None:
+    door = KafkaDoor(log, owner_of=OWNERS.get)
+    derived = candidate()
+    readings = [
+        derived,
+        candidate(second=1, event_id="chosen"),
+        candidate(second=2, since=START),
+        candidate(second=3, since=START + timedelta(microseconds=7)),
+        candidate(second=4, channel="switch:0"),
+        candidate(second=5.000_001),
+        candidate(second=6, event_id=candidate(second=6).event_id),
+    ]
+    await door.admit(readings)
+    (record,) = await log.read(ENERGY_USAGE)
+    messages = msgspec.json.decode(record.value, type=list[ReadingMessage])
+    assert [to_reading(message, NOW_MS).key for message in messages] == [reading.key for reading in readings]
+    assert [index for index, message in enumerate(messages) if message.event_id is not None] == [1, 3, 5]
 
 
 async def test_a_batch_is_one_array_per_owner(log: FlakyLog) -> None:

@@ -76,7 +76,7 @@ class KafkaDoor:
         verdicts, fresh = self._judge(candidates)
         if fresh:
             await self._ask_about({candidate.device_id for candidate in fresh.values()})
-            await self._log.append(ENERGY_USAGE, self._messages(fresh.values(), single=len(candidates) == 1))
+            await self._log.append(ENERGY_USAGE, self._messages(fresh.values(), alone=len(candidates) == 1))
             self._memory.learn(fresh)
             self._accepted += len(fresh)
         duplicate = verdicts.count(Verdict.DUPLICATE)
@@ -118,7 +118,8 @@ class KafkaDoor:
                 verdicts.append(Verdict.DUPLICATE if digest == candidate.digest else Verdict.CONFLICT)
         return verdicts, fresh
 
-    def _messages(self, candidates: Iterable[Candidate], *, single: bool) -> Sequence[Message]:
+    def _messages(self, candidates: Iterable[Candidate], *, alone: bool) -> Sequence[Message]:
+        """Return what to append. A reading alone has no header: it would cost more than it tells."""
         keys: dict[int, str] = {}
         by_key: dict[str, list[ReadingMessage]] = {}
         for candidate in candidates:
@@ -127,11 +128,9 @@ class KafkaDoor:
             if key is None:
                 owner = self._owner_of(device_id)
                 key = keys[device_id] = f"device-{device_id}" if owner is None else str(owner)
+            if alone:
+                return [Message(key, self._encode(_as_foreign_ones(candidate)))]
             by_key.setdefault(key, []).append(candidate.message)
-        if (
-            single
-        ):  # without saying how many it packs: as a foreign producer does, and a header costs more than it tells
-            return [Message(key, self._encode(_as_foreign_ones(reading))) for key, (reading,) in by_key.items()]
         return [
             Message(key, self._encode(part), readings=len(part))
             for key, readings in by_key.items()
@@ -201,11 +200,13 @@ class _TurnedAway:
             self.counts = counts
 
 
-def _as_foreign_ones(reading: ReadingMessage) -> ReadingMessage:
-    """Return a reading with instants in ISO-8601, as the original's consumers read them."""
+def _as_foreign_ones(candidate: Candidate) -> ReadingMessage:
+    """Return a reading with instants in ISO-8601, as the original's consumers read them, and its event id."""
+    reading = candidate.message
     since = reading.since
     return msgspec.structs.replace(
         reading,
+        event_id=candidate.event_id,
         timestamp=to_iso(reading.timestamp) if isinstance(reading.timestamp, int) else reading.timestamp,
         since=to_iso(since) if isinstance(since, int) else since,
     )

@@ -15,11 +15,11 @@ from energy_tracker.eventlog import sqlite_schema as log_sql
 from energy_tracker.eventlog.port import Message, Record
 from energy_tracker.eventlog.sqlite import SqliteEventLog
 from energy_tracker.kit.clock import Clock
-from energy_tracker.kit.ids import event_key, is_derived_form
+from energy_tracker.kit.ids import is_derived_form
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.services.ingestion.adapters import sqlite_schema as sql
 from energy_tracker.services.ingestion.model.admission import TooMuchQueued, Verdict
-from energy_tracker.services.ingestion.model.readings import Candidate
+from energy_tracker.services.ingestion.model.readings import Candidate, key_of_message
 from energy_tracker.services.ingestion.ports import KnownReadings
 from energy_tracker.storage.sqlite_readers import SqliteReaders
 from energy_tracker.storage.sqlite_writer import SqliteWriter
@@ -137,8 +137,7 @@ class EmbeddedDoor:
         for records in tails:
             for record in records:
                 messages = _readings_of(record)
-                ids = [event_key(message.event_id) for message in messages if message.event_id is not None]
-                keys = [key for key in ids if is_derived_form(key)]
+                keys = [key for key in map(key_of_message, messages) if key is not None and is_derived_form(key)]
                 self._look_up_latest({message.device_id for message in messages})
                 for message in messages:
                     if isinstance(message.timestamp, int):

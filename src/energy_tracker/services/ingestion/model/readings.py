@@ -28,7 +28,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A valid reading at the door. `time_ms` is ms since 1970, rounded down.
 
     `key` is its event key; `digest` is the key that its content alone gives: the two are the same object (the door
-    compares by `is`) unless the sender chose the event id.
+    compares by `is`) unless the sender chose the event id. The message says its event id where that does not follow
+    from what else is in it.
     """
 
     device_id: int
@@ -68,10 +69,10 @@ def judge(body: ReadingBody, *, now_ms: int) -> Candidate | InvalidReading:
     direction = body.direction
     digest = derived_event_key(body.device_id, instant_us, kind, direction or "import", amount, since_us, body.channel)
     key, event_id = digest, body.event_id
-    if event_id is None:
+    if event_id is not None and (key := event_key(event_id)) == digest:
+        key, event_id = digest, None
+    if event_id is None and (instant_us % _US_PER_MS or (since_us and since_us % _US_PER_MS)):
         event_id = event_id_text(digest)
-    elif (key := event_key(event_id)) == digest:
-        key = digest
     message = ReadingMessage(
         device_id=body.device_id,
         timestamp=time_ms,
@@ -85,6 +86,20 @@ def judge(body: ReadingBody, *, now_ms: int) -> Candidate | InvalidReading:
         channel=body.channel,
     )
     return Candidate(body.device_id, time_ms, key, digest, message)
+
+
+def key_of_message(message: ReadingMessage) -> bytes | None:
+    """Return the event key of a message that a door has written, None for one that is of another form."""
+    if message.event_id is not None:
+        return event_key(message.event_id)
+    since_ms, direction = message.since, message.direction or "import"
+    if not isinstance(message.timestamp, int) or not isinstance(since_ms, int | None):
+        return None
+    amounts = {"interval": message.energy_consumed, "register": message.register_kwh, "power": message.power_w}
+    kind, amount = next(((kind, amount) for kind, amount in amounts.items() if amount is not None), ("", 0.0))
+    since_us = None if since_ms is None else since_ms * _US_PER_MS
+    instant_us = message.timestamp * _US_PER_MS
+    return derived_event_key(message.device_id, instant_us, kind, direction, amount, since_us, message.channel)
 
 
 def invalid(errors: list[FieldError]) -> InvalidReading:

@@ -12,7 +12,7 @@ from typing import TypeVar, assert_never
 import msgspec
 
 from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR
-from energy_tracker.kit.quantities import held_power_millijoules, kwh_to_millijoules
+from energy_tracker.kit.quantities import MILLIJOULES_PER_KILOWATT_HOUR, held_power_millijoules, kwh_to_millijoules
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading
 from energy_tracker.services.usage.model.register import RegisterState, advance_register, register_tail
 from energy_tracker.services.usage.model.steps import Mark, Step
@@ -80,9 +80,10 @@ def _advance_intervals(
         end_ms = reading.time_ms
         if reading.since_ms is not None or last_ms >= end_ms:
             break
-        covered_from_ms = min(end_ms, max(last_ms, covered_until_ms))
+        covered_from_ms = last_ms if covered_until_ms <= last_ms else min(end_ms, covered_until_ms)
         amount = reading.amount
-        settled.append(Step(last_ms, end_ms, kwh_to_millijoules(amount), covered_from_ms, _PLAIN, None, amount))
+        energy_mj = round(amount * MILLIJOULES_PER_KILOWATT_HOUR)
+        settled.append(Step(last_ms, end_ms, energy_mj, covered_from_ms, _PLAIN, None, amount))
         previous_ms, last_ms = last_ms, end_ms
         covered_until_ms = max(end_ms, covered_until_ms)
         position += 1
