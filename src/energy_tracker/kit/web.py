@@ -267,6 +267,7 @@ def create_app(
         description=description,
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it looks for a provider with each request
         exception_handlers={
             Problem: _on_problem,
             RequestValidationError: _on_validation_error,

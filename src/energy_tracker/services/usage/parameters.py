@@ -12,6 +12,7 @@ from energy_tracker.eventlog.port import BEFORE_ALL
 from energy_tracker.kit.instants import to_ms
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.web import WireModel, current_principal
+from energy_tracker.kit.wire import MAX_ID
 from energy_tracker.services.usage.queries import LARGEST_PAGE, LONGEST_WINDOW_DAYS
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
@@ -115,4 +116,6 @@ class DeadLetterParameters(Parameters):
 class ReplayBody(WireModel):
     """The dead letters that are to be sent again."""
 
-    offsets: list[int] = Field(min_length=1, max_length=10_000, description="Those of the dead letters to be sent.")
+    offsets: list[Annotated[int, Field(ge=0, le=MAX_ID)]] = Field(
+        min_length=1, max_length=10_000, description="Those of the dead letters to be sent."
+    )
