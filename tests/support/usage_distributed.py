@@ -27,8 +27,8 @@ from energy_tracker.services.usage.adapters.kafka_stream import KafkaHomes, Kafk
 from energy_tracker.services.usage.batches import decode_together
 from energy_tracker.services.usage.decoding import to_message
 from energy_tracker.services.usage.model.readings import Reading
-from energy_tracker.services.usage.recording import UnderWay
 from energy_tracker.services.usage.service import UsageService
+from energy_tracker.services.usage.under_way import UnderWay
 from energy_tracker.services.usage.watch import HomeWatch
 from energy_tracker.storage.influx import InfluxUnavailable, RefusedLine, Series
 

@@ -50,9 +50,10 @@ async def test_more_parked_readings_than_are_taken_at_once_are_all_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from energy_tracker.contracts.directory import Assignment, DirectoryDevice
-    from energy_tracker.services.usage import service
+    from energy_tracker.services.usage import service, waiting
 
     monkeypatch.setattr(service, "PARKED_AT_ONCE", 2)
+    monkeypatch.setattr(waiting, "PARKED_AT_ONCE", 2)
     homes = KnownHomes()
     async with usage_on(tmp_path, homes, VirtualClock()) as usage:
         values = [

@@ -19,7 +19,7 @@ from energy_tracker.services.usage.batches import decode_together
 from energy_tracker.services.usage.decoding import to_message
 from energy_tracker.services.usage.model.readings import Reading
 from energy_tracker.services.usage.ports import ReadingsRefused, Recorded
-from energy_tracker.services.usage.recording import UnderWay
+from energy_tracker.services.usage.under_way import UnderWay
 
 NOON_MS = 1_772_366_400_000
 Failure = Callable[[Recorded], Exception]
@@ -67,7 +67,8 @@ def reading(minute: int, kwh: float = 0.1) -> Reading:
 def slowed(usage: Usage) -> SlowStore:
     store = SlowStore(usage.store)
     recorder = usage.service.recorder
-    recorder.store = recorder.deriver.store = recorder.sorter.store = usage.service.watch.store = store  # type: ignore[assignment]  # stands for it
+    for part in (recorder, recorder.deriver, recorder.sorter, recorder.waiting, usage.service.watch):
+        part.store = store  # type: ignore[attr-defined]  # stands for it
     return store
 
 

@@ -32,23 +32,9 @@ from energy_tracker.services.usage.routing import (
     place_of,
     rules_of,
 )
+from energy_tracker.services.usage.under_way import UnderWay
+from energy_tracker.services.usage.waiting import Waiting
 from energy_tracker.services.usage.watch import HomeWatch
-
-
-@dataclass(slots=True, eq=False)
-class UnderWay:
-    """A turn that is prepared and on its way into the store; both results are how many readings were new."""
-
-    decoded: DecodedRecords
-    poison_before: int
-    task: asyncio.Task[int]
-    stored_without: int | None = None
-    """Where the store refused some of its readings, and the rest is stored."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has come to its end without being stored as it was prepared."""
-        return self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
 
 
 @dataclass
@@ -70,6 +56,7 @@ class Recorder:
         self.deriver = Deriver(self.store, self._nothing_under_way)
         self.watch.settled = self._nothing_under_way
         self.sorter = Sorter(self.store, self.directory, self.homes, self._nothing_under_way)
+        self.waiting = Waiting(self.store, self.directory, self._all_is_stored, self._take, self.commit)
         self._lock = asyncio.Lock()
         self._under_way: UnderWay | None = None
         self._failure: BaseException | None = None
@@ -146,9 +133,10 @@ class Recorder:
         """Have the store to oneself: nothing is under way, and nothing begins before the block ends."""
         async with self._lock:
             await self._settle()
+            await self._stored_positions()  # where something failed, so that no two attempts write at one place
             yield
 
-    async def take(self, readings: Sequence[Reading], turn: Recorded, *, may_wait: bool = True) -> None:
+    async def _take(self, readings: Sequence[Reading], turn: Recorded, *, may_wait: bool = True) -> None:
         """Add to a turn what readings change, and what becomes of those that are not stored here."""
         now_ms = self.clock.now_ms()
         known = await self.sorter.sort(readings, turn, may_wait=may_wait, now_ms=now_ms)
@@ -168,6 +156,8 @@ class Recorder:
             raise
         self._follow(turn)
         self._tell(turn)
+        if turn.released:
+            await self.waiting.look()
 
     async def _begin(self, decoded: DecodedRecords) -> UnderWay:
         """Prepare records of one kind, wait for what is under way, and send them after it."""
@@ -191,7 +181,11 @@ class Recorder:
         turn = Recorded(
             positions=decoded.last_offsets, consumed=decoded.consumed, dead_letters=[*decoded.dead_letters, *refused]
         )
-        await self.take(decoded.readings, turn, may_wait=not replayed)
+        devices = {reading.device_id for reading in decoded.readings}
+        await self.sorter.ask_about(devices)
+        await self.waiting.release_known(devices)
+        await self._take(decoded.readings, turn, may_wait=not replayed)
+        self.waiting.follow(turn)
         if replayed:
             # They were counted when they came first: only what is no dead letter any more changes the ledger.
             dead_again = sum(letter.readings for letter in turn.dead_letters)
@@ -257,6 +251,12 @@ class Recorder:
         if self._under_way is not None:
             await asyncio.wait([self._under_way.task])
 
+    async def _all_is_stored(self) -> None:
+        """Wait until all that was begun is stored. Raises what kept it from that."""
+        if self._under_way is not None and not await self._settle():
+            self._raise_failure()
+        await self._stored_positions()
+
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
@@ -277,7 +277,9 @@ class Recorder:
 
     async def _stored_positions(self) -> Mapping[Place, int]:
         if self._positions is None:
-            self._positions = dict(await self.store.take_up())
+            positions = dict(await self.store.take_up())
+            await self.waiting.look()
+            self._positions = positions
         return self._positions
 
     def _forget_all(self) -> None:

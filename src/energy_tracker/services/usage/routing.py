@@ -107,7 +107,6 @@ class Sorter:
         by_device: defaultdict[int, list[Reading]] = defaultdict(list)
         for reading in readings:
             by_device[reading.device_id].append(reading)
-        await self._ask_about(by_device.keys())
         known: list[tuple[DirectoryDevice, list[Reading]]] = []
         waiting: list[Reading] = []
         for device_id, group in by_device.items():
@@ -144,7 +143,7 @@ class Sorter:
         turn.forwarded += len(strays)
         return [reading for reading in readings if reading.source is None or reading.source.partition == partition]
 
-    async def _ask_about(self, device_ids: Collection[int]) -> None:
+    async def ask_about(self, device_ids: Collection[int]) -> None:
         """Ask the registry, once, about devices that it has not told of: one may have been registered just now.
 
         Whoever registers a device and sends at once (an import does) would else have the readings parked and taken up

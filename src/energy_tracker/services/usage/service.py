@@ -25,9 +25,8 @@ from energy_tracker.services.usage.routing import (
     hand_over,
     rules_of,
 )
+from energy_tracker.services.usage.waiting import PARKED_AT_ONCE
 from energy_tracker.services.usage.watch import HomeWatch
-
-PARKED_AT_ONCE = 5_000
 
 
 @dataclass
@@ -71,10 +70,7 @@ class UsageService:
                 elif device is not None and device_id in figures and figures[device_id] != rules_of(device):
                     await self._derive_anew(device_id)
             ready = [device_id for device_id in wanted.intersection(waiting) if self.directory.device(device_id)]
-            while parked := await self.store.parked(device_ids=ready, limit=PARKED_AT_ONCE):
-                turn = Recorded(released=[entry.id for entry in parked])
-                await self.recorder.take([entry.reading for entry in parked], turn)
-                await self.recorder.commit(turn)
+            await self.recorder.waiting.release(ready)
 
     async def forget_users(self, *, user_ids: Collection[int]) -> None:
         """Erase what deleted users leave: their episodes, and readings of devices that went on to somebody else."""

@@ -15,8 +15,8 @@ from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.batches import DecodedRecords, decode_together
 from energy_tracker.services.usage.month_limit import MonthLimitWatch
 from energy_tracker.services.usage.ports import ReadingStore, Recorded, UsageStream
-from energy_tracker.services.usage.recording import UnderWay
 from energy_tracker.services.usage.service import UsageService
+from energy_tracker.services.usage.under_way import UnderWay
 from energy_tracker.services.usage.unusual import UnusualWatch
 
 log = logging.getLogger(__name__)
