@@ -220,6 +220,6 @@ async def test_dead_letters_come_back_once_their_device_is_registered(tmp_path: 
         unknown = await system.call("POST", "usage", "/actuator/deadletters/replay", {"offsets": [10_000]})
         assert unknown.status_code == 404
         for impossible in (-1, -(2**80), 2**63):
-            asked = {"offsets": offsets[:1] + [impossible]}
+            asked = {"offsets": [*offsets[:1], impossible]}
             refused = await system.call("POST", "usage", "/actuator/deadletters/replay", asked)
             assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/offsets/1")
