@@ -1,10 +1,10 @@
 """All figures in one run: `python -m bench [NAME …]`; writes `bench/results/latest.md` and `latest.json`.
 
-The names are ingest, pipeline, queries, footprint and import_csv for the system in one process; forecast and detection
-for how good those are, on the data that ENERGY_TEST_DATA names; distributed_usage, distributed_ingest,
-distributed_pipeline, distributed_latency, distributed_footprint and distributed_queries for the services on real
-servers, which the other ENERGY_TEST_* variables name. Without them those are skipped. `bench/README.md` says how to
-read what comes out.
+The names are ingest, pipeline, queries, footprint, import_csv and detector_rate for the system in one process;
+forecast and detection for how good those are, on the data that ENERGY_TEST_DATA names; distributed_usage,
+distributed_ingest, distributed_pipeline, distributed_latency, distributed_footprint and distributed_queries for
+the services on real servers, which the other ENERGY_TEST_* variables name. Without them those are skipped.
+`bench/README.md` says how to read what comes out.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from bench.goals import GOALS, Goal, Verdict
 _INFLUX = ("ENERGY_TEST_INFLUX", "ENERGY_TEST_INFLUX_TOKEN", "ENERGY_TEST_INFLUX_ORG")
 _SERVERS = ("ENERGY_TEST_KAFKA", "ENERGY_TEST_MYSQL", *_INFLUX)
 BENCHES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("ingest", "pipeline", "queries", "footprint", "import_csv"), ()),
+    **dict.fromkeys(("ingest", "pipeline", "queries", "footprint", "import_csv", "detector_rate"), ()),
     "forecast": ("ENERGY_TEST_DATA",),
     "detection": ("ENERGY_TEST_DATA",),
     "distributed_usage": ("ENERGY_TEST_KAFKA", *_INFLUX),

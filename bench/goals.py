@@ -116,6 +116,15 @@ GOALS = (
     ),
     Goal("import, nothing running", "import_csv", ("nothing running", "rows_per_s"), "at least", 50_000, "rows/s"),
     Goal("import, system running", "import_csv", ("system running", "rows_per_s"), "at least", 50_000, "rows/s"),
+    *(
+        Goal(f"rate kept with the detector, {way}, until {until}", "detector_rate", (way, figure), "at least", 0.9, "")
+        for way, figure, until in (
+            ("behind", "flow_ratio", "stored"),
+            ("live", "flow_ratio", "stored"),
+            ("behind", "ratio", "judged"),
+            ("live", "ratio", "judged"),
+        )
+    ),
     Goal(
         "a day ahead, error over the same hour a week before",
         "forecast",

@@ -65,7 +65,10 @@ class Closing:
         found: defaultdict[int, dict[int, QuarterHour]] = defaultdict(dict)
         states = await self.store.device_states([device.id for device in devices])
         for device in devices:
-            begin_ms = max(from_ms, _since_ms(device) or from_ms)
+            since_ms = _since_ms(device)
+            begin_ms = from_ms if since_ms is None else max(from_ms, since_ms)
+            # a reading at the first instant settles the step before it, and is one of the first quarter-hour
+            steps_from_ms = begin_ms - (begin_ms == from_ms)
             state = states[device.id]
             rules = state.rules or DeviceRules()
             streams: list[list[StepOf]] = [
@@ -76,7 +79,7 @@ class Closing:
                         stream,
                         head,
                         rules,
-                        from_ms=begin_ms,
+                        from_ms=steps_from_ms,
                         to_ms=to_ms,
                         longest_ms=ESTIMATED_LONGER_THAN_MS,
                     )

@@ -14,16 +14,10 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.batches import POISON_LIMIT, DecodedRecords, behind, decode_together
 from energy_tracker.services.usage.deriving import Deriver
+from energy_tracker.services.usage.late import LateReadings
 from energy_tracker.services.usage.model.readings import Place, Reading
 from energy_tracker.services.usage.news import bury, dead_letter_of
-from energy_tracker.services.usage.ports import (
-    DeadLetter,
-    Directory,
-    Homes,
-    ReadingsRefused,
-    ReadingStore,
-    Recorded,
-)
+from energy_tracker.services.usage.ports import DeadLetter, Directory, Homes, ReadingsRefused, ReadingStore, Recorded
 from energy_tracker.services.usage.routing import (
     RecordKind,
     Sorter,
@@ -55,6 +49,7 @@ class Recorder:
     def __post_init__(self) -> None:
         self.deriver = Deriver(self.store, self._nothing_under_way)
         self.watch.settled = self._nothing_under_way
+        self.late = LateReadings(self.store, self._nothing_under_way)
         self.sorter = Sorter(self.store, self.directory, self.homes, self._nothing_under_way)
         self.waiting = Waiting(self.store, self.directory, self._all_is_stored, self._take, self.commit)
         self._lock = asyncio.Lock()
@@ -142,8 +137,11 @@ class Recorder:
         known = await self.sorter.sort(readings, turn, may_wait=may_wait, now_ms=now_ms)
         await self.deriver.load([device.id for device, _ in known])
         await self.watch.load([device for device, _ in known])
+        await self.late.load([device.user_id for device, _ in known])
         for device, group in known:
+            fresh, changes = len(turn.readings), len(turn.changes)
             await self.deriver.take(device.id, rules_of(device), group, turn)
+            self.late.note(device, turn.readings[fresh : fresh + 1], turn.changes[changes:], turn)
         self.watch.observe(turn, now_ms=now_ms)
 
     async def commit(self, turn: Recorded) -> None:
@@ -286,10 +284,12 @@ class Recorder:
         self._positions = None
         self.deriver.reset()
         self.watch.reset()
+        self.late.reset()
 
     def _follow(self, turn: Recorded) -> None:
         """Let the caches follow a turn that is stored, or will be before anything is stored on top of it."""
         self.deriver.follow(turn)
+        self.late.follow(turn)
         if self._positions is not None:
             self._positions.update(turn.positions)
 

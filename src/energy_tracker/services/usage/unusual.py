@@ -7,7 +7,7 @@ another process go on where this one was, and come to the same. Nothing here is 
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -19,26 +19,20 @@ from energy_tracker.kit.problems import Problem
 from energy_tracker.services.usage.closing import Closing
 from energy_tracker.services.usage.history import episodes_of
 from energy_tracker.services.usage.model.calendar import zone_of
-from energy_tracker.services.usage.model.detection.household import (
-    HOME,
-    Found,
-    HomeRules,
-    Household,
-    begun_anew,
-    is_open,
-    judge_quarter,
-)
+from energy_tracker.services.usage.model.detection.household import HOME, HomeRules, Household, begun_anew
+from energy_tracker.services.usage.model.detection.keeping import device_of, gone_back
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.records import (
+    LATE,
+    NEVER_MS,
     WatchSettings,
-    entries_of,
     household_of,
+    late_of,
     settings_of,
 )
-from energy_tracker.services.usage.model.episodes import Episode, open_unusual, unusual_id
-from energy_tracker.services.usage.news import tell
 from energy_tracker.services.usage.ports import Directory, Homes, ReadingStore, Recorded
 from energy_tracker.services.usage.recording import Recorder
+from energy_tracker.services.usage.unusual_judging import Judging
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +41,6 @@ PIECE_MS: Final = MS_PER_DAY
 
 LOOK_AGAIN_MS: Final = MS_PER_MINUTE
 _REST_MS: Final = 60 * MS_PER_MINUTE
-
-
-@dataclass(slots=True)
-class _Judging:
-    """A piece of a home while it is judged."""
-
-    user: DirectoryUser
-    household: Household
-    settings: WatchSettings
-    known: dict[str, Episode]
-    entry: bytes | None
-    """What was known of the home when it began: what is stored follows from that."""
-    turn: Recorded = field(default_factory=Recorded)
 
 
 @dataclass
@@ -109,37 +90,42 @@ class UnusualWatch:
         async with self.one_at_a_time:
             devices = self.watched(user.id)
             entries = await self.store.detectors(user.id)
-            household, firsts = await self._begin(household_of(entries), devices)
+            known = household_of(entries)
+            household, firsts = await self._begin(known, entries, devices)
             self._look_at_ms[user.id] = self.clock.now_ms() + LOOK_AGAIN_MS
             if household is None:
                 return False
             from_ms = household.through_ms
-            to_ms = await self.closing.closed_until(devices, from_ms=from_ms, now_ms=self.clock.now_ms())
-            to_ms = min(to_ms, quarter_hour_start(from_ms + PIECE_MS))
-            if to_ms <= from_ms:
-                return False
+            closed_ms = await self.closing.closed_until(devices, from_ms=from_ms, now_ms=self.clock.now_ms())
+            is_again = household is not known and household.again_until_ms > 0
+            if closed_ms <= (household.again_until_ms if is_again else from_ms):
+                return False  # what came late is looked at with the next quarter-hour that is closed
+            to_ms = min(closed_ms, quarter_hour_start(from_ms + PIECE_MS))
+            async with self.recorder.alone():
+                await self.recorder.late.begin_to_judge(user.id, to_ms)
             quarters = await self.closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms)
-            known = {each.id: each for each in await episodes_of(self.store, user.id)}
-            judging = _Judging(user, household, settings_of(entries), known, entries.get(HOME))
-            await self._judge(judging, devices, quarters, to_ms=to_ms)
+            judging = Judging(user.id, household, entries, await episodes_of(self.store, user.id), self.directory)
+            if household is not known and not is_again:
+                judging.forget_copies()
+            await self._judge(judging, user, devices, quarters, to_ms=to_ms)
             looked_at = {key: first_ms for key, first_ms in firsts.items() if first_ms < to_ms}
             first_ms = looked_at | dict(judging.household.first_ms)
             judging.household = msgspec.structs.replace(judging.household, first_ms=first_ms)
-            judging.turn.detectors = {
-                (user.id, device_id): entry for device_id, entry in entries_of(judging.household).items()
-            }
             await self._store(judging)
             del self._look_at_ms[user.id]
             return True
 
-    async def _store(self, judging: _Judging) -> None:
+    async def _store(self, judging: Judging) -> None:
+        """Store what follows, unless something else was stored of the home meanwhile: then it is judged again."""
         async with self.recorder.alone():
-            user_id = judging.user.id
-            gone = [key for key in judging.turn.detectors if key[1] > HOME and self.directory.device(key[1]) is None]
-            for key in gone:
-                del judging.turn.detectors[key]
-            if (await self.store.detectors(user_id)).get(HOME) == judging.entry:
-                await self.commit_here(user_id, judging.turn)
+            user_id, turn = judging.user_id, judging.finish(now_ms=self.clock.now_ms())
+            for key in list(turn.detectors):
+                device_id = device_of(key[1])
+                if device_id is not None and self.directory.device(device_id) is None:
+                    del turn.detectors[key]
+            now = await self.store.detectors(user_id)
+            if all(now.get(key) == judging.entries.get(key) for key in (HOME, LATE)):
+                await self.commit_here(user_id, turn)
 
     async def commit_here(self, user_id: int, turn: Recorded) -> bool:
         """Store a turn about a home, alone; False: the home is not this process's any more, or gone."""
@@ -149,12 +135,12 @@ class UnusualWatch:
         return True
 
     async def _begin(
-        self, known: Household | None, devices: Sequence[DirectoryDevice]
+        self, known: Household | None, entries: Mapping[int, bytes], devices: Sequence[DirectoryDevice]
     ) -> tuple[Household | None, dict[int, int]]:
         """Return what is known of a home, and the quarter-hours in which devices begin that were not looked at.
 
-        A new home, or one whose past has grown at its beginning, begins with its readings: late ones of a device that
-        was looked at are left alone; those of a device that was not, an import, are not.
+        A new home, or one of which the past of a device that was not looked at begins before, an import, begins with
+        its readings. One of which readings came late is again as it was before them, as far as that is kept.
         """
         firsts = {
             device.id: quarter_hour_start(first_ms)
@@ -162,14 +148,21 @@ class UnusualWatch:
             if (known is None or device.id not in known.first_ms)
             and (first_ms := await self.closing.first_ms(device)) is not None
         }
-        if known is not None and all(first_ms >= known.through_ms for first_ms in firsts.values()):
-            return known, firsts
+        if known is not None:
+            begin_ms = min(firsts.values(), default=NEVER_MS)
+            late_ms = min(begin_ms, late_of(entries))
+            if late_ms >= known.through_ms:
+                return known, firsts
+            before = gone_back(known, entries, late_ms)
+            if begin_ms >= (known if before is None else before).through_ms:
+                return before or known, firsts
         earliest = min([*firsts.values(), *(known.first_ms.values() if known else ())], default=None)
         return None if earliest is None else begun_anew(earliest, known), firsts
 
     async def _judge(
         self,
-        judging: _Judging,
+        judging: Judging,
+        user: DirectoryUser,
         devices: Sequence[DirectoryDevice],
         quarters: Mapping[int, Mapping[int, QuarterHour]],
         *,
@@ -177,48 +170,11 @@ class UnusualWatch:
     ) -> None:
         watched = {device.id for device in devices}
         kept = {key: state for key, state in judging.household.devices.items() if key in watched}
-        household = msgspec.structs.replace(judging.household, devices=kept)
-        rules = rules_of_home(judging.user, devices, judging.settings)
-        for start_ms in range(household.through_ms, to_ms, MS_PER_QUARTER_HOUR):
-            household, found = judge_quarter(household, quarters.get(start_ms, {}), rules)
-            for one in found:
-                self._take(one, judging)
+        judging.household = msgspec.structs.replace(judging.household, devices=kept)
+        rules = rules_of_home(user, devices, settings_of(judging.entries))
+        for start_ms in range(judging.household.through_ms, to_ms, MS_PER_QUARTER_HOUR):
+            judging.judge(quarters.get(start_ms, {}), rules, now_ms=self.clock.now_ms())
             await asyncio.sleep(0)
-        judging.household = household
-        self._end_what_is_gone(judging)
-
-    def _end_what_is_gone(self, judging: _Judging) -> None:
-        """End the episodes that nothing goes on of: their device has gone, or the home was begun anew without them."""
-        through_ms, now_ms = judging.household.through_ms, self.clock.now_ms()
-        for known in list(judging.known.values()):
-            finding = known.finding
-            if finding is None or known.ended_ms is not None or finding.decided_ms > through_ms:
-                continue
-            if not is_open(judging.household, known.device_id or HOME, finding):
-                ended = known.ended(max(through_ms, known.opened_ms), now_ms=now_ms)
-                judging.turn.episodes.append(ended)
-                judging.turn.outgoing += tell(ended, self.directory)
-
-    def _take(self, found: Found, judging: _Judging) -> None:
-        """Add to the turn what a finding changes: an episode that opens, is known better, or ends."""
-        finding, user_id, now_ms = found.finding, judging.user.id, self.clock.now_ms()
-        device_id = None if found.device_id == HOME else found.device_id
-        known = judging.known.get(unusual_id(finding, user_id=user_id, device_id=device_id))
-        if finding.transition == "opened":
-            if known is not None:
-                return
-            held = not found.told
-            episode = open_unusual(finding, user_id=user_id, device_id=device_id, now_ms=now_ms, held=held)
-        elif known is None or known.ended_ms is not None:
-            return
-        elif finding.transition == "updated":
-            episode = msgspec.structs.replace(known, finding=finding)
-        else:
-            episode = known.ended(max(finding.decided_ms, known.opened_ms), now_ms=now_ms)
-        judging.known[episode.id] = episode
-        judging.turn.episodes.append(episode)
-        if finding.transition != "updated":
-            judging.turn.outgoing += tell(episode, self.directory)
 
     def watched(self, user_id: int) -> list[DirectoryDevice]:
         """Return the devices of a home that are in use and take energy."""

@@ -23,6 +23,7 @@ from energy_tracker.services.usage.adapters.flow_state import (
 )
 from energy_tracker.services.usage.adapters.influx_turns import Quarters
 from energy_tracker.services.usage.model.derivation import Change
+from energy_tracker.services.usage.model.detection.keeping import device_of
 from energy_tracker.services.usage.model.readings import DeviceRules, Stream
 from energy_tracker.services.usage.ports import Recorded, Span
 
@@ -136,7 +137,7 @@ class FlowTurn:
             self._entries += [
                 (partition, f"detector:{user_id}:{device_id}", None)
                 for device_id, (partition, _) in of_home.items()
-                if user_id in recorded.forgotten_users or device_id in recorded.erased
+                if user_id in recorded.forgotten_users or device_of(device_id) in recorded.erased
             ]
 
     def _enter_spans(self) -> None:

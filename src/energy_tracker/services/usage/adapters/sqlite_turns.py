@@ -14,6 +14,7 @@ from energy_tracker.services.usage.adapters.sqlite_rows import (
     reading_row,
     stream_columns,
 )
+from energy_tracker.services.usage.model.detection.keeping import keys_of
 from energy_tracker.services.usage.ports import Recorded
 
 
@@ -36,8 +37,10 @@ def _clear(connection: apsw.Connection, recorded: Recorded) -> None:
         for table in _DERIVED:
             connection.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))
     for device_id in recorded.erased:
-        for table in ("reading", "episode", "detector"):
+        for table in ("reading", "episode"):
             connection.execute(f"DELETE FROM {table} WHERE device_id = ?", (device_id,))
+        for key in keys_of(device_id):
+            connection.execute("DELETE FROM detector WHERE device_id = ?", (key,))
     for span in recorded.erased_spans:
         connection.execute("DELETE FROM reading WHERE device_id = ? AND time_ms >= ? AND time_ms < ?", span)
     for user_id in recorded.forgotten_users:

@@ -30,6 +30,11 @@ _OWN_CAUSE: Final = frozenset({Kind.SILENT, Kind.REGISTER_BACK, Kind.SPIKE})
 """Kinds about the measurement; all others are about how the device behaves, and have one cause at a time."""
 
 
+def same_cause(kind: Kind, other: Kind) -> bool:
+    """Tell whether findings of two kinds are never open beside each other."""
+    return _cause(kind) is _cause(other)
+
+
 def _cause(kind: Kind) -> Kind | None:
     return kind if kind in _OWN_CAUSE else None
 

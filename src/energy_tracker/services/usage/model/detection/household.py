@@ -40,6 +40,8 @@ class Judged(msgspec.Struct, frozen=True, array_like=True, gc=False):
     decided_ms: int
     score: int
     told: bool
+    before: bool = False
+    """It was told before the home is judged again, and is not found again so far."""
 
 
 class Household(msgspec.Struct, frozen=True):
@@ -54,6 +56,9 @@ class Household(msgspec.Struct, frozen=True):
     judged: tuple[Judged, ...] = ()
     normal: tuple[tuple[int, int], ...] = ()
     """Since when devices draw more than before, in mW, and somebody has called it normal."""
+
+    again_until_ms: int = 0
+    """Up to here it was judged before, and is judged again with what came late; 0: nothing is."""
 
 
 def begun_anew(from_ms: int, known: Household | None) -> Household:
@@ -131,7 +136,9 @@ def judge_quarter(
         for finding in of_home
         if not explained_by(finding, causes) and not _was_called_normal(household, finding)
     ]
-    household = Household(start_ms + MS_PER_QUARTER_HOUR, home, devices, first_ms, household.judged, household.normal)
+    end_ms = start_ms + MS_PER_QUARTER_HOUR
+    again_ms = household.again_until_ms if household.again_until_ms > end_ms else 0
+    household = Household(end_ms, home, devices, first_ms, household.judged, household.normal, again_ms)
     found: list[Found] = []
     for device_id, finding in findings:
         told = False
@@ -172,6 +179,11 @@ def _weigh(household: Household, finding: Finding, notices_a_month: int) -> tupl
     """
     since_ms = finding.decided_ms - _DAYS_COMPARED * MS_PER_DAY
     recent = [one for one in household.judged if one.decided_ms > since_ms]
+    told_before = Judged(finding.decided_ms, finding.score, told=True, before=True)
+    if told_before in recent:
+        recent.remove(told_before)
+        judged = (*recent, msgspec.structs.replace(told_before, before=False))
+        return msgspec.structs.replace(household, judged=judged), True
     told = sum(one.told for one in recent if one.decided_ms > finding.decided_ms - MONTH_MS)
     limit = fit_limit((one.score for one in recent), days=_DAYS_COMPARED, notices_a_month=notices_a_month)
     tell = told < notices_a_month and finding.score >= limit

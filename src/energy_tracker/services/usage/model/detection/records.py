@@ -12,6 +12,12 @@ SETTINGS: Final = -1
 """Stands for what a home wants of its watching, where a device's id would be."""
 
 
+LATE: Final = -2
+"""Stands for from when on a home is to be judged again, where a device's id would be."""
+
+NEVER_MS: Final = 2**53
+
+
 class WatchSettings(msgspec.Struct, frozen=True, rename="camel"):
     """What a home wants: at most so many notices in 30 days, devices that are not to be watched, a limit of a month."""
 
@@ -26,15 +32,28 @@ class _Home(msgspec.Struct, frozen=True, array_like=True):
     first_ms: dict[int, int]
     judged: tuple[Judged, ...]
     normal: tuple[tuple[int, int], ...] = ()
+    again_until_ms: int = 0
 
 
+class _Judged(msgspec.Struct, frozen=True, array_like=True):
+    through_ms: int
+
+
+_judged = msgspec.msgpack.Decoder(_Judged)
 _home = msgspec.msgpack.Decoder(_Home)
 _settings = msgspec.json.Decoder(WatchSettings)
 
 
 def entries_of(household: Household) -> dict[int, bytes]:
     """Return the entries of a household, by device."""
-    record = _Home(household.through_ms, household.home, dict(household.first_ms), household.judged, household.normal)
+    record = _Home(
+        household.through_ms,
+        household.home,
+        dict(household.first_ms),
+        household.judged,
+        household.normal,
+        household.again_until_ms,
+    )
     entries = {HOME: msgspec.msgpack.encode(record)}
     return entries | {device_id: encode(state) for device_id, state in household.devices.items()}
 
@@ -45,7 +64,33 @@ def household_of(entries: Mapping[int, bytes]) -> Household | None:
         return None
     record = _home.decode(entries[HOME])
     devices = {device_id: decode(entries[device_id]) for device_id in record.first_ms if device_id in entries}
-    return Household(record.through_ms, record.home, devices, record.first_ms, record.judged, record.normal)
+    return Household(
+        record.through_ms,
+        record.home,
+        devices,
+        record.first_ms,
+        record.judged,
+        record.normal,
+        record.again_until_ms,
+    )
+
+
+def judged_until(entries: Mapping[int, bytes]) -> int:
+    """Return up to when a home is judged, in ms since 1970; 0 where it is not."""
+    try:
+        return _judged.decode(entries[HOME]).through_ms if HOME in entries else 0
+    except msgspec.DecodeError:
+        return 0  # whoever judges it says so
+
+
+def late_of(entries: Mapping[int, bytes]) -> int:
+    """Return from when on a home is to be judged again, in ms since 1970; `NEVER_MS` where it is not."""
+    return int(entries[LATE]) if LATE in entries else NEVER_MS
+
+
+def late_entry(from_ms: int) -> bytes:
+    """Return the entry of a home that is to be judged again from an instant on."""
+    return str(from_ms).encode()
 
 
 def settings_of(entries: Mapping[int, bytes]) -> WatchSettings:
