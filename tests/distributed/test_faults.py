@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from confluent_kafka.admin import AdminClient
+from tests.support.kafka import members_of
 from tests.support.load import Load
 from tests.support.processes import SERVICES, Stack, stack_on
 from tests.support.servers import VARIABLES, Servers
@@ -43,7 +43,7 @@ class Ordeal:
 
     async def members(self) -> dict[str, int]:
         """Return how many partitions each member of usage-service's group has."""
-        return await asyncio.to_thread(_members, self.stack)
+        return await asyncio.to_thread(members_of, self.stack.kafka, "usage-service")
 
     async def shares(self, *counts: int) -> None:
         """Wait until the partitions are shared so."""
@@ -52,16 +52,6 @@ class Ordeal:
             return sorted((await self.members()).values()) == sorted(counts)
 
         await self.stack.until(so, f"the partitions are shared as {counts}")
-
-
-def _members(stack: Stack) -> dict[str, int]:
-    admin = AdminClient(stack.kafka.client_config())
-    group = stack.kafka.group("usage-service")
-    described = admin.describe_consumer_groups([group], request_timeout=10)[group].result(10)
-    return {
-        member.member_id: len({place.partition for place in member.assignment.topic_partitions})
-        for member in described.members
-    }
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -41,6 +41,17 @@ def delete_topics(options: KafkaOptions) -> None:
         future.result(10)
 
 
+def members_of(options: KafkaOptions, group: str) -> dict[str, int]:
+    """Return how many partitions each member of a group has."""
+    admin = AdminClient(options.client_config())
+    name = options.group(group)
+    described = admin.describe_consumer_groups([name], request_timeout=10)[name].result(10)
+    return {
+        member.member_id: len({place.partition for place in member.assignment.topic_partitions})
+        for member in described.members
+    }
+
+
 @asynccontextmanager
 async def kafka_log(
     partitions: Mapping[str, int], *, options: KafkaOptions | None = None, clock: Clock | None = None

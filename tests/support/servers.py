@@ -7,6 +7,7 @@ import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sqlalchemy import URL, text
 from tests.support.ports import free_ports
@@ -116,9 +117,9 @@ class OwnServers:
 
 
 @asynccontextmanager
-async def own_servers() -> AsyncIterator[OwnServers]:
-    """Start Kafka, MySQL and InfluxDB on free ports."""
-    kafka, mysql, influxdb = free_ports(1, pair=True)[0], *free_ports(2)
+async def own_servers(*more: Literal["mailpit", "ollama"]) -> AsyncIterator[OwnServers]:
+    """Start Kafka, MySQL and InfluxDB on free ports, and those that are named besides."""
+    kafka, mysql, influxdb, smtp, mailpit, ollama = free_ports(1, pair=True)[0], *free_ports(5)
     own = OwnServers(
         {
             "ENERGY_SERVERS_INSTANCE": f"test-{secrets.token_hex(4)}",
@@ -126,8 +127,11 @@ async def own_servers() -> AsyncIterator[OwnServers]:
             "MYSQL_PORT": str(mysql),
             "MYSQL_OPTIONS": "--performance-schema=OFF",
             "INFLUXDB_PORT": str(influxdb),
+            "MAILPIT_SMTP_PORT": str(smtp),
+            "MAILPIT_PORT": str(mailpit),
+            "OLLAMA_PORT": str(ollama),
         },
-        ("kafka", "mysql", "influxdb"),
+        ("kafka", "mysql", "influxdb", *more),
     )
     try:
         await own.up()
