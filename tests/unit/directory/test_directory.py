@@ -1,9 +1,11 @@
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from tests.support.clock import VirtualClock
 from tests.support.relational import House, open_house
 
 from energy_tracker.clients.directory import DirectoryChange
@@ -140,8 +142,6 @@ async def test_a_service_that_was_restored_from_a_backup_is_read_anew(house: Hou
 
 
 async def test_it_follows_by_itself(house: House) -> None:
-    import asyncio
-
     running = asyncio.create_task(house.directory.run(house.clock))
     user = await new_user(house)
     async with asyncio.timeout(5):
@@ -151,3 +151,20 @@ async def test_it_follows_by_itself(house: House) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_where_nothing_changes_it_asks_less_often_until_something_does(tmp_path: Path) -> None:
+    pauses: list[float] = []
+
+    class Watched(VirtualClock):
+        async def sleep(self, seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 20:
+                await new_user(house)
+            if len(pauses) == 22:
+                raise asyncio.CancelledError
+
+    async with open_house(tmp_path) as house:
+        with pytest.raises(asyncio.CancelledError):
+            await house.directory.run(Watched())
+    assert pauses == [2.0] * 14 + [4.0] * 6 + [2.0] * 2
