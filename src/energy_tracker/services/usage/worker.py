@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from traceback import clear_frames
 
 from energy_tracker.clients.directory import DirectoryChange
 from energy_tracker.eventlog.port import Batch, EventLog, Message
@@ -208,6 +209,7 @@ class UsageWorker:
         except Exception as error:
             self.errors[name] = f"{type(error).__name__}: {error}"[:300]
             log.exception("usage-service could not go on; it tries again in %s s", RETRY_S)
+            clear_frames(error.__traceback__)  # they hold turns, in cycles that are not collected for minutes
             await self.clock.sleep(RETRY_S)
             return False
         self.errors.pop(name, None)
