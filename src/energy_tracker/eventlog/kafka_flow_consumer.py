@@ -14,9 +14,7 @@ _FLOW_CONFIG: Final[Mapping[str, object]] = {
     "max.poll.interval.ms": 900_000,
     "fetch.max.bytes": 8_000_000,
     "fetch.wait.max.ms": 100,
-    "queued.max.messages.kbytes": 8_192,
 }
-"""Little is fetched ahead: while a store is away, the flow begins anew every few seconds, and fetches that again."""
 
 OnPartitions = Callable[[Consumer, Sequence[TopicPartition]], None]
 
