@@ -17,7 +17,7 @@ import random
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -26,19 +26,14 @@ from typing import Any
 import msgspec
 import uvloop
 from tests.support.clock import VirtualClock
-from tests.support.usage import KnownHomes
+from tests.support.usage import KnownHomes, usage_on
 
 from energy_tracker.contracts.directory import Assignment, DirectoryDevice, DirectoryUser
 from energy_tracker.contracts.topics import ENERGY_USAGE
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, MS_PER_QUARTER_HOUR, from_ms
-from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
-from energy_tracker.services.usage.adapters.sqlite_schema import prepare
 from energy_tracker.services.usage.service import UsageService
 from energy_tracker.services.usage.unusual import UnusualWatch
-from energy_tracker.services.usage.watch import HomeWatch
-from energy_tracker.storage.sqlite_readers import SqliteReaders
-from energy_tracker.storage.sqlite_writer import SqliteWriter
 
 DEVICES = 15
 BEGIN_MS = 1_780_272_000_000
@@ -88,16 +83,10 @@ async def home_on(folder: Path) -> AsyncIterator[Home]:
     own = (Assignment(user_id=1),)
     devices = [DirectoryDevice(id=1 + n, version=1, kind="power", user_id=1, assignments=own) for n in range(DEVICES)]
     directory = KnownHomes().add(user, *devices)
-    path = folder / "readings.db"
-    async with AsyncExitStack() as stack:
-        writer = await SqliteWriter.open(path, prepare=prepare)
-        stack.push_async_callback(writer.close)
-        readers = SqliteReaders(path)
-        stack.push_async_callback(readers.close)
-        store = SqliteReadingStore(writer, readers)
-        clock = VirtualClock(from_ms(BEGIN_MS))
-        service = UsageService(store, directory, HomeWatch(store, directory), clock)
-        watch = UnusualWatch(store, directory, service.homes, service.recorder, clock)
+    clock = VirtualClock(from_ms(BEGIN_MS))
+    async with usage_on(folder, directory, clock) as usage:
+        service = usage.service
+        watch = UnusualWatch(usage.store, directory, service.homes, service.recorder, clock)
         home = Home(service, watch, clock, random.Random(1))
         known_ms = BEGIN_MS + KNOWN_DAYS * MS_PER_DAY
         await record_behind(home, home.records(BEGIN_MS, known_ms))
