@@ -18,7 +18,6 @@ from energy_tracker.eventlog.kafka_client import KafkaOptions, topic_plans
 from energy_tracker.eventlog.kafka_producer import READINGS_HEADER
 from energy_tracker.eventlog.kafka_state import NOTE_KEY
 from energy_tracker.eventlog.port import Record
-from energy_tracker.services.usage.adapters.flow_turns import WRITTEN_HEADER
 from energy_tracker.services.usage.adapters.influx_rows import (
     MEASUREMENTS,
     QuarterRow,
@@ -90,12 +89,11 @@ def test_every_header_is_told() -> None:
     assert is_replayed(Record("energy-usage", 0, 0, None, b"", {replayed: "1"}, 0))
     written = {
         READINGS_HEADER,
-        WRITTEN_HEADER,
         replayed,
         *dead_letter(record, reason="", now_ms=0).headers,
         *hand_over(device).headers,
     }
-    assert {name for name in rows() if re.match(r"readings$|written-|hand-over-|dead-letter-", name)} == written
+    assert {name for name in rows() if re.match(r"readings$|hand-over-|dead-letter-", name)} == written
 
 
 @pytest.mark.parametrize("line", written_lines())

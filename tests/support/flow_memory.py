@@ -4,13 +4,15 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from energy_tracker.contracts.topics import ENERGY_USAGE, ENERGY_USAGE_BY_OWNER
 from energy_tracker.eventlog.kafka_client import partition_of
 from energy_tracker.eventlog.kafka_flow import Assignment, FlowCommit, PartitionsMoved
 from energy_tracker.eventlog.kafka_state import PartitionState
 from energy_tracker.eventlog.kafka_transactions import Appended
 from energy_tracker.eventlog.port import LogUnavailable, Record
-from energy_tracker.services.usage.adapters.flow_notes import Note, read_note
+from energy_tracker.services.usage.adapters.flow_notes import Note, Tally, read_note
 from energy_tracker.services.usage.adapters.kafka_ledger import KafkaHoldings
 from energy_tracker.services.usage.model.readings import Place
 
@@ -19,7 +21,10 @@ TOPICS = (ENERGY_USAGE, ENERGY_USAGE_BY_OWNER)
 
 @dataclass
 class FlowBroker:
-    """What outlives processes; `partitions` of each topic and of the state."""
+    """What outlives processes; `partitions` of each topic and of the state.
+
+    A ledger `in_balance` is so at any moment: it is not while a move brings readings that nobody has consumed.
+    """
 
     partitions: int = 1
     now_ms: Callable[[], int] = lambda: 0
@@ -27,6 +32,7 @@ class FlowBroker:
     logs: dict[Place, list[Record]] = field(default_factory=lambda: defaultdict(list))
     owners: dict[int, "FlowMember"] = field(default_factory=dict)
     generation: int = 0
+    in_balance: bool = True
 
     def __post_init__(self) -> None:
         for number in range(self.partitions):
@@ -74,6 +80,22 @@ class FlowBroker:
         for number, note in commit.notes.items():
             assert len(note) <= 4_096, "Kafka takes no longer note"
             self.states[number].note = note
+        if self.in_balance:
+            self._check_ledger()
+
+    def _check_ledger(self) -> None:
+        """Check that what was taken is somewhere, at every moment, and that what is on the way waits in its topic."""
+        tallies = [read_note(state.note).tally for state in self.states.values()]
+        total = {name: sum(getattr(tally, name) for tally in tallies) for name in Tally.__struct_fields__}
+        consumed = total.pop("consumed")
+        assert consumed == sum(total.values()), total
+        waiting = [
+            len(msgspec.json.decode(record.value))
+            for number, state in self.states.items()
+            for record in self.logs[Place(ENERGY_USAGE_BY_OWNER, number)]
+            if record.offset > state.positions[ENERGY_USAGE_BY_OWNER]
+        ]
+        assert total["on_the_way"] == sum(waiting)
 
     def _append(self, message: Appended) -> None:
         assert message.value is not None
@@ -94,7 +116,7 @@ class FlowBroker:
             repeated=sum(tally.repeated for tally in tallies),
             parked=sum(tally.parked for tally in tallies),
             consumed=sum(tally.consumed for tally in tallies),
-            writes={number: note.write for number, note in notes.items()},
+            on_the_way=sum(tally.on_the_way for tally in tallies),
             epochs={number: note.epoch for number, note in notes.items()},
         )
 

@@ -188,7 +188,8 @@ async def servers_side(servers: Servers, clock: Clock) -> AsyncIterator[Side]:
 
         async def waiting() -> Sequence[str]:
             found = []
-            if (await backends.intake.intake(beyond=await store.holdings())).queued:
+            holdings = await store.holdings()
+            if (await backends.intake.intake(beyond=holdings)).queued or holdings.on_the_way:
                 found.append("readings wait in the log")
             if await log.lag(topics.ENERGY_ALERT_EPISODES, group=topics.ALERT_GROUP):
                 found.append("news of alerts waits")

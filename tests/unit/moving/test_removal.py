@@ -112,7 +112,7 @@ class Cloud:
     """InfluxDB and Kafka, and how many calls it takes until the process that makes them is killed."""
 
     influx: InfluxMemory = field(default_factory=InfluxMemory)
-    broker: FlowBroker = field(default_factory=lambda: MoveBroker(PARTITIONS, VirtualClock().now_ms))
+    broker: FlowBroker = field(default_factory=lambda: MoveBroker(PARTITIONS, VirtualClock().now_ms, in_balance=False))
     left: int = -1
     after: bool = False
 

@@ -184,6 +184,7 @@ async def check(world: World) -> None:
     holdings = await world.broker.holdings()
     assert holdings.consumed == len(world.accepted)
     assert holdings.consumed == holdings.stored + holdings.dead_lettered + holdings.repeated + holdings.parked
+    assert not holdings.on_the_way
     assert holdings.dead_lettered == len(messages(world, topics.dead_letter_topic(topics.ENERGY_USAGE)))
     if len(devices) == len(DEVICES):
         # A reading that was written where its device was before, by a step that was not finished, and counts since the

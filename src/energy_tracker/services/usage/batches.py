@@ -11,7 +11,7 @@ from energy_tracker.kit.problems import TemporarilyUnavailable
 from energy_tracker.services.usage.decoding import decode_record
 from energy_tracker.services.usage.deriving import READINGS_AT_ONCE
 from energy_tracker.services.usage.model.readings import Place, Reading
-from energy_tracker.services.usage.ports import DeadLetter
+from energy_tracker.services.usage.ports import DeadLetter, Recorded
 from energy_tracker.services.usage.routing import RecordKind, kind_of
 
 POISON_LIMIT = 10_000
@@ -28,7 +28,8 @@ class TooMuchPoison(TemporarilyUnavailable):
 class DecodedRecords:
     """Records of one kind that follow each other, and what is in them.
 
-    `consumed` is how many readings, and parts that are none, the log holds in them and no ledger has counted yet.
+    `consumed` is how many readings, and parts that are none, the log holds in them and no ledger has counted yet;
+    `arrived` is how many were forwarded, and counted where they were before.
     Messages without any good reading are poison: `poison_last` follow the last good one, `longest_poison` is the
     longest run; both count the parts of messages.
     """
@@ -38,6 +39,7 @@ class DecodedRecords:
     readings: list[Reading] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     consumed: int = 0
+    arrived: int = 0
     poison_last: int = 0
     longest_poison: int = 0
     has_good: bool = False
@@ -52,6 +54,20 @@ class DecodedRecords:
         else:
             self.poison_last += len(dead)
             self.longest_poison = max(self.longest_poison, self.poison_last)
+
+    def count(self, topic: str, readings: int) -> None:
+        """Count what the next record, of a topic, holds."""
+        if topic == ENERGY_USAGE:
+            self.consumed += readings
+        else:
+            self.arrived += readings
+
+    def turn(self, refused: Sequence[DeadLetter] = ()) -> Recorded:
+        """Return the beginning of the turn that takes these records, of which some readings are refused."""
+        dead_letters = [*self.dead_letters, *refused]
+        return Recorded(
+            positions=self.last_offsets, consumed=self.consumed, arrived=self.arrived, dead_letters=dead_letters
+        )
 
     def poison_at_end(self, before: int, *, limit: int) -> int:
         """Return how long the run of poison is that ends here, `before` being the one that ends in front.
@@ -87,8 +103,8 @@ async def decode_together(records: Sequence[Record]) -> list[DecodedRecords]:
         for record in alike.records:
             good, dead = decode_record(record)
             alike.take(good, dead)
-            if kind is RecordKind.NEW and record.topic == ENERGY_USAGE:
-                alike.consumed += len(good) + len(dead)
+            if kind is RecordKind.NEW:
+                alike.count(record.topic, len(good) + len(dead))
             since += len(good)
             if since > READINGS_AT_ONCE:
                 since = 0

@@ -195,6 +195,8 @@ class Recorded:
     repeated: int = 0
     forwarded: int = 0
     """Readings that were appended again, to the partition of their home."""
+    arrived: int = 0
+    """Forwarded readings in the records taken."""
     revived: int = 0
     """Readings that were counted as dead letters before and are counted otherwise by this turn."""
     episodes: list[Episode] = field(default_factory=list)

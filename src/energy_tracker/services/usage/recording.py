@@ -176,9 +176,7 @@ class Recorder:
     async def _prepare(self, decoded: DecodedRecords, refused: Sequence[DeadLetter] = ()) -> Recorded:
         """Return the turn that stores what was decoded, but for the readings that are dead letters already."""
         replayed = decoded.kind is RecordKind.REPLAYED
-        turn = Recorded(
-            positions=decoded.last_offsets, consumed=decoded.consumed, dead_letters=[*decoded.dead_letters, *refused]
-        )
+        turn = decoded.turn(refused)
         devices = {reading.device_id for reading in decoded.readings}
         await self.sorter.ask_about(devices)
         await self.waiting.release_known(devices)

@@ -33,7 +33,7 @@ class Tally(msgspec.Struct):
     stored: int = 0
     dead: int = 0
     repeated: int = 0
-    forwarded: int = 0
+    on_the_way: int = 0
     parked: int = 0
 
 

@@ -3,15 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from heapq import nlargest
-from typing import Final
 
 import msgspec
 
-from energy_tracker.contracts.topics import ENERGY_USAGE_BY_OWNER
 from energy_tracker.eventlog.kafka_flow import FlowCommit
 from energy_tracker.eventlog.kafka_producer import READINGS_HEADER
 from energy_tracker.eventlog.kafka_transactions import Appended
-from energy_tracker.eventlog.port import Record
 from energy_tracker.services.usage.adapters.flow_notes import Tally, opening_tally
 from energy_tracker.services.usage.adapters.flow_state import (
     KEPT_QUARTERS,
@@ -26,8 +23,6 @@ from energy_tracker.services.usage.model.derivation import Change
 from energy_tracker.services.usage.model.detection.keeping import device_of
 from energy_tracker.services.usage.model.readings import DeviceRules, Stream
 from energy_tracker.services.usage.ports import Recorded, Span
-
-WRITTEN_HEADER: Final = "written-by"
 
 
 class FlowTurn:
@@ -178,7 +173,7 @@ class FlowTurn:
             stored=tally.stored + len(recorded.readings),
             dead=tally.dead + dead,
             repeated=tally.repeated + recorded.repeated,
-            forwarded=tally.forwarded + recorded.forwarded,
+            on_the_way=tally.on_the_way + recorded.forwarded - recorded.arrived,
             parked=tally.parked + len(recorded.parked) - len(recorded.released),
         )
         if recorded.opening is not None:
@@ -193,17 +188,8 @@ class FlowTurn:
         return taken[0] if taken else min(self._notes)
 
     def _messages(self) -> Iterator[Appended]:
-        written = f"{self._counting}/{self._notes[self._counting].write}"
         for news in self._recorded.outgoing:
             headers = dict(news.headers)
             if news.readings:
                 headers[READINGS_HEADER] = str(news.readings)
-            if news.topic == ENERGY_USAGE_BY_OWNER:
-                headers[WRITTEN_HEADER] = written
             yield Appended(news.topic, news.key, news.value, headers)
-
-
-def written_by(record: Record) -> tuple[int, int] | None:
-    """Return the partition and number of the write that appended a record: a snapshot may not have counted it yet."""
-    partition, _, number = record.headers.get(WRITTEN_HEADER, "").partition("/")
-    return (int(partition), int(number)) if partition.isdigit() and number.isdigit() else None

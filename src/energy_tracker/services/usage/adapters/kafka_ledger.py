@@ -1,7 +1,8 @@
 """The ledger on Kafka, counted from what the log holds.
 
 What was consumed, and what has become of it, stands in the notes that are committed with the group's positions: one
-request reads all of them as they were at one moment. What lies behind those positions is counted by reading it.
+request reads all of them as they were at one moment. What lies behind those positions is counted by reading it, but
+for what was forwarded: that stands in the notes, too, which tell of it before its topic does.
 """
 
 import asyncio
@@ -24,7 +25,6 @@ from energy_tracker.eventlog.kafka_progress import BrokerPlace, place_of
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
 from energy_tracker.eventlog.port import LogUnavailable, Record
 from energy_tracker.services.usage.adapters.flow_notes import Note, read_note
-from energy_tracker.services.usage.adapters.flow_turns import written_by
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
 from energy_tracker.services.usage.model.readings import Place
 
@@ -49,9 +49,8 @@ class TurnedAway(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KafkaHoldings(Holdings):
-    """Holdings with the number of the last write that they know of each partition, and its epoch."""
+    """Holdings with the epoch of each partition."""
 
-    writes: Mapping[int, int] = field(default_factory=dict)
     epochs: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -79,7 +78,7 @@ class KafkaLedger:
             repeated=sum(tally.repeated for tally in tallies),
             parked=sum(tally.parked for tally in tallies),
             consumed=sum(tally.consumed for tally in tallies),
-            writes={partition: note.write for partition, note in notes.items()},
+            on_the_way=sum(tally.on_the_way for tally in tallies),
             epochs={partition: note.epoch for partition, note in notes.items()},
         )
 
@@ -98,11 +97,11 @@ class KafkaLedger:
 
     async def intake(self, *, beyond: Holdings) -> Intake:
         """Return what the log holds: what was consumed, and what waits behind the positions of these holdings."""
-        writes = beyond.writes if isinstance(beyond, KafkaHoldings) else {}
-        waiting = await self._ask(lambda consumer: self._count_waiting(consumer, beyond.positions, writes))
+        positions = {place: position for place, position in beyond.positions.items() if place.topic == ENERGY_USAGE}
+        waiting = await self._ask(lambda consumer: self._count_waiting(consumer, positions))
         duplicate, rejected = await self.turned_away.totals()
-        accepted = beyond.consumed + waiting[ENERGY_USAGE]
-        return Intake(accepted + duplicate + rejected, accepted, duplicate, rejected, queued=sum(waiting.values()))
+        accepted = beyond.consumed + waiting
+        return Intake(accepted + duplicate + rejected, accepted, duplicate, rejected, queued=waiting)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -152,11 +151,9 @@ class KafkaLedger:
                 notes[place.partition] = read_note(place.metadata)
         return positions, notes
 
-    def _count_waiting(
-        self, consumer: Consumer, positions: Mapping[Place, int], writes: Mapping[int, int]
-    ) -> dict[str, int]:
-        """Return how many readings lie behind the positions, by topic."""
-        waiting = dict.fromkeys(_TOPICS, 0)
+    def _count_waiting(self, consumer: Consumer, positions: Mapping[Place, int]) -> int:
+        """Return how many readings lie behind the positions."""
+        waiting = 0
         ends: dict[BrokerPlace, int] = {}
         for place, position in positions.items():
             low, high = consumer.get_watermark_offsets(self._broker_place(place), _ANSWER_S)
@@ -164,7 +161,6 @@ class KafkaLedger:
                 ends[self.options.topic(place.topic), place.partition] = high
         consumer.assign([self._broker_place(place, at) for place, at in positions.items() if self._key(place) in ends])
         deadline = time.monotonic() + _LONGEST_COUNT_S
-        prefix = len(self.options.topic_prefix)
         while ends:
             if time.monotonic() > deadline:
                 raise LogUnavailable("More waits in the log than can be counted in a minute.")
@@ -174,8 +170,7 @@ class KafkaLedger:
                 if error is not None and error.code() != END_OF_PARTITION:
                     raise KafkaException(error)
                 if error is None and offset < ends.get(key, 0):
-                    topic = key[0][prefix:]
-                    waiting[topic] += _waiting_in(record_of(message, topic), writes)
+                    waiting += _waiting_in(record_of(message, ENERGY_USAGE))
                 if offset + (error is None) >= ends.get(key, offset):
                     ends.pop(key, None)
         consumer.unassign()
@@ -190,13 +185,10 @@ class KafkaLedger:
         return TopicPartition(self.options.topic(place.topic), place.partition, position + 1)
 
 
-def _waiting_in(record: Record, writes: Mapping[int, int]) -> int:
+def _waiting_in(record: Record) -> int:
     """Return how many readings, or parts that are none, a record adds to what waits."""
     if is_replayed(record):
         return 0  # it is counted as a dead letter until its consumer has taken it
-    written = written_by(record)
-    if written is not None and written[1] > writes.get(written[0], 0):
-        return 0  # it was appended after the snapshot, in which its readings wait elsewhere
     value = record.value
     if not value.lstrip().startswith(b"["):
         return 1

@@ -22,6 +22,7 @@ class Holdings:
     """Usage's part, from one snapshot: what has become of the readings up to the `positions` in the log.
 
     `parked` readings wait for their device to be registered; `repeated` ones were found to be stored already.
+    Those `on_the_way` were taken from one partition and wait in another, that of their home.
     `consumed` is how many readings the log held up to there, where that is counted apart.
     """
 
@@ -31,6 +32,12 @@ class Holdings:
     repeated: int
     parked: int
     consumed: int = 0
+    on_the_way: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many readings were taken from the log and are not stored yet."""
+        return self.parked + self.on_the_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,6 @@ def balance(intake: Intake, holdings: Holdings) -> Ledger:
         duplicate=intake.duplicate + holdings.repeated,
         rejected=intake.rejected,
         stored=holdings.stored,
-        queued=intake.queued + holdings.parked,
+        queued=intake.queued + holdings.waiting,
         dead_lettered=holdings.dead_lettered,
     )
