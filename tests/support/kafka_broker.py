@@ -145,6 +145,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
+transaction.partition.verification.enable=false
 ssl.keystore.type=PEM
 ssl.keystore.location={folder / "server.pem"}
 ssl.truststore.type=PEM

@@ -72,7 +72,7 @@ class KafkaOptions:
         config: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap_servers,
             "client.id": self.client_id,
-            "security.protocol": _PROTOCOLS[self.security],
+            "security.protocol": self.protocol,
             "reconnect.backoff.ms": 100,
             "reconnect.backoff.max.ms": 2_000,
             "socket.keepalive.enable": True,
@@ -93,6 +93,11 @@ class KafkaOptions:
                 "sasl.password": self.password or "",
             }
         return config
+
+    @property
+    def protocol(self) -> str:
+        """What Kafka calls the way it is reached."""
+        return _PROTOCOLS[self.security]
 
     def topic(self, name: str) -> str:
         """Return the broker's name of a topic."""

@@ -14,12 +14,16 @@ from energy_tracker.eventlog.port import LogUnavailable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowOptions:
-    """Which topics, all of the same number of partitions, are consumed by which group with which state."""
+    """Which topics, all of the same number of partitions, are consumed by which group with which state.
+
+    `appended` are other topics to which its transactions append.
+    """
 
     kafka: KafkaOptions
     group: str
     topics: tuple[str, ...]
     state_topic: str
+    appended: tuple[str, ...] = ()
     session_timeout_ms: int = 10_000
 
 

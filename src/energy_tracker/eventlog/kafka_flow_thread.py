@@ -76,7 +76,8 @@ class FlowThread:
         """Work until told to end."""
         kafka, group = self._options.kafka, self._options.kafka.group(self._options.group)
         self._join_group()
-        self._transactions = Transactions(kafka.client_config(), group=group)
+        topics = [*self._options.topics, self._options.state_topic, *self._options.appended]
+        self._transactions = Transactions(kafka, group=group, topics=[kafka.topic(topic) for topic in topics])
         self._loader = StateLoader(kafka, self._options.state_topic)
         try:
             while self._turn():
@@ -111,6 +112,7 @@ class FlowThread:
         except (KafkaException, LogUnavailable) as error:
             self._error = str(error)[:300]
             log.warning("the flow of %s waits: %s", self._options.group, self._error)
+            self._transactions.may_hang |= self._to_take is not None
             self._failures += isinstance(error, KafkaException)
             if self._failures >= self._patience:
                 self._patience *= 2  # where another one does not find it either, it is hardly the client
@@ -251,6 +253,7 @@ class FlowThread:
         self._consumer.poll(0)  # where a commit failed because they are somebody else's by now, this tells it
         if (partitions := self._to_take) is None:
             return
+        self._transactions.end_hanging()
         self._states = self._loader.load(self._consumer, partitions, self._options.topics)
         self._to_take = None
         named = self._options.kafka.topic

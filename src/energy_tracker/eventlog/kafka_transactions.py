@@ -3,13 +3,16 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import TIMED_OUT
+from energy_tracker.eventlog.kafka_hanging import end_hanging_transactions
 from energy_tracker.eventlog.port import LogUnavailable
 
 log = logging.getLogger(__name__)
@@ -17,6 +20,8 @@ log = logging.getLogger(__name__)
 TIMEOUT_S: Final = 10.0
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 """After this the broker gives up a transaction whose producer has gone, and others may go on."""
+_SUSPICIOUS_S: Final = 2.0
+"""A commit that took so long may have outlived its broker, and some partitions may not have been told of it."""
 _HANGS_S: Final = 20.0
 """A call that should have returned after `TIMEOUT_S` never will."""
 
@@ -34,14 +39,20 @@ class Appended(NamedTuple):
 class Transactions:
     """A producer that commits in transactions. Synchronous: it belongs to one thread.
 
-    It has an identity of its own, so that starting a second process never ends the transactions of the first; who may
-    commit is decided by the consumer group, whose generation goes with the offsets.
+    Each of its clients has a transactional id of its own: starting a second process never ends the
+    transactions of the first, and what became of the last transaction of a client that was given up stays to be asked.
+    Who may commit is decided by the consumer group, whose generation goes with the offsets.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, group: str) -> None:
+    def __init__(self, options: KafkaOptions, *, group: str, topics: Sequence[str]) -> None:
+        """Begin with a group, and with all topics, named as on the broker, that transactions append to."""
+        self._options = options
+        self._group = group
+        self._topics = topics
+        self._name = ""
+        self.may_hang = False
         self._config = {
-            **config,
-            "transactional.id": f"{group}-{uuid4()}",
+            **options.client_config(),
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "partitioner": "murmur2_random",
@@ -54,8 +65,10 @@ class Transactions:
     def commit(self, messages: Iterable[Appended], offsets: Sequence[TopicPartition], group_metadata: Any) -> None:
         """Append the messages and commit the offsets, in one transaction.
 
-        Raises `LogUnavailable`. Whether the transaction happened is not known then: read what is committed.
+        Raises `LogUnavailable`. Whether the transaction happened is not known then: read what is committed, after
+        `end_hanging`.
         """
+        began = time.monotonic()
         try:
             producer = self._ready()
             producer.begin_transaction()
@@ -63,6 +76,8 @@ class Transactions:
                 _produce(producer, message)
             _returns(lambda: producer.send_offsets_to_transaction(list(offsets), group_metadata, TIMEOUT_S))
             _returns(lambda: producer.commit_transaction(TIMEOUT_S))
+            self.may_hang |= time.monotonic() - began > _SUSPICIOUS_S
+            self.end_hanging()
         except KafkaException as error:
             self._give_up()
             raise LogUnavailable(f"Kafka did not take the transaction: {error.args[0].str()}") from error
@@ -70,13 +85,20 @@ class Transactions:
             self._give_up()
             raise LogUnavailable("Kafka takes messages more slowly than they are made.") from error
 
+    def end_hanging(self) -> None:
+        """Where it `may_hang`, have those marks written that a broker passed over: readers wait for them for ever."""
+        if self.may_hang:
+            self.may_hang = False
+            end_hanging_transactions(self._options, self._topics, own=[self._name])
+
     def close(self) -> None:
         """Let go of the producer."""
         self._producer = None
 
     def _ready(self) -> Producer:
         if self._producer is None:
-            producer = Producer(self._config)
+            self._name = f"{self._group}-{uuid4()}"
+            producer = Producer({**self._config, "transactional.id": self._name})
             _returns(lambda: producer.init_transactions(TIMEOUT_S))
             self._producer = producer
         return self._producer
@@ -84,11 +106,12 @@ class Transactions:
     def _give_up(self) -> None:
         """Abort what is open, and go on with a new producer: one that timed out once may hang in the next transaction.
 
-        The new one aborts what this one could not.
+        What this one cannot abort, the broker does after `TRANSACTION_TIMEOUT_MS`.
         """
         producer = self._producer
         if producer is None:
             return
+        self.may_hang = True
         try:
             _returns(lambda: producer.abort_transaction(TIMEOUT_S))
         except KafkaException as error:

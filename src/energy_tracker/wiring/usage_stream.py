@@ -37,6 +37,11 @@ async def kafka_and_influx(
                     group=topics.USAGE_GROUP,
                     topics=(topics.ENERGY_USAGE, topics.ENERGY_USAGE_BY_OWNER),
                     state_topic=topics.ENERGY_USAGE_STATE,
+                    appended=(
+                        topics.ENERGY_ALERTS,
+                        topics.ENERGY_ALERT_EPISODES,
+                        topics.dead_letter_topic(topics.ENERGY_USAGE),
+                    ),
                 )
             )
         )

@@ -67,11 +67,15 @@ class ScriptedConsumer:
 
 
 class NoTransactions:
-    def __init__(self, _: object, *, group: str) -> None:
-        assert group == "g"
+    def __init__(self, _: object, *, group: str, topics: Sequence[str]) -> None:
+        assert (group, topics) == ("g", ["t", "s"])
+        self.may_hang = False
 
     def commit(self, *_: object) -> None:
         pass
+
+    def end_hanging(self) -> None:
+        self.may_hang = False
 
     def close(self) -> None:
         pass

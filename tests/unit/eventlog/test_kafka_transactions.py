@@ -1,15 +1,18 @@
 """What becomes of a transaction whose client never returns from a call."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from energy_tracker.eventlog import kafka_transactions
+from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_transactions import Appended, Transactions
 from energy_tracker.eventlog.port import LogUnavailable
+
+NOWHERE = KafkaOptions(bootstrap_servers="nowhere:1")
 
 
 class HangingProducer:
@@ -57,15 +60,28 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[HangingProducer]]:
     HangingProducer.let_go.set()
 
 
+@pytest.fixture(autouse=True)
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the transactional ids among whose transactions hanging ones were looked for."""
+    found: list[str] = []
+
+    def look(options: KafkaOptions, topics: Sequence[str], *, own: Sequence[str]) -> None:
+        assert (options, topics) == (NOWHERE, ["t"])
+        found.extend(own)
+
+    monkeypatch.setattr(kafka_transactions, "end_hanging_transactions", look)
+    return found
+
+
 def test_a_client_that_hangs_is_left_behind_and_commits_nothing(hanging: type[HangingProducer]) -> None:
-    transactions = Transactions({}, group="g")
+    transactions = Transactions(NOWHERE, group="g", topics=["t"])
     appended, offsets = [Appended("t", "k", b"v", {})], [TopicPartition("t", 0, 1)]
     with pytest.raises(LogUnavailable, match="hangs"):
         transactions.commit(appended, offsets, None)
     transactions.commit(appended, offsets, None)
     hanging.let_go.set()
     left, current = hanging.made
-    assert left.name == current.name, "the broker ends what the one left behind has begun"
+    assert left.name != current.name, "what became of the last transaction of the one left behind stays to be asked"
     assert left.calls == ["init", "begin", "produce", "offsets"]
     assert current.calls == ["init", "begin", "produce", "offsets", "commit"]
 
@@ -76,7 +92,7 @@ def test_a_failure_of_a_call_is_told_as_it_is(hanging: type[HangingProducer], mo
 
     monkeypatch.setattr(hanging, "send_offsets_to_transaction", fail)
     with pytest.raises(LogUnavailable, match="went elsewhere"):
-        Transactions({}, group="g").commit([], [], None)
+        Transactions(NOWHERE, group="g", topics=["t"]).commit([], [], None)
 
 
 def test_after_a_failure_a_new_producer_goes_on(
@@ -86,7 +102,7 @@ def test_after_a_failure_a_new_producer_goes_on(
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no coordinator"))
 
     monkeypatch.setattr(hanging, "hanging", 0)
-    transactions = Transactions({}, group="g")
+    transactions = Transactions(NOWHERE, group="g", topics=["t"])
     with monkeypatch.context() as failing:
         failing.setattr(hanging, "send_offsets_to_transaction", fail)
         failing.setattr(hanging, "abort_transaction", lambda *_: None)
@@ -94,3 +110,28 @@ def test_after_a_failure_a_new_producer_goes_on(
             transactions.commit([], [], None)
     transactions.commit([], [], None)
     assert [each.calls for each in hanging.made] == [["init", "begin"], ["init", "begin", "offsets", "commit"]]
+
+
+def test_after_a_failure_hanging_transactions_are_looked_for_once(
+    hanging: type[HangingProducer], looks: list[str]
+) -> None:
+    transactions = Transactions(NOWHERE, group="g", topics=["t"])
+    transactions.end_hanging()
+    assert not looks
+    with pytest.raises(LogUnavailable, match="hangs"):
+        transactions.commit([], [], None)
+    transactions.end_hanging()
+    transactions.end_hanging()
+    assert looks == [hanging.made[0].name]
+
+
+def test_a_commit_that_took_long_may_have_outlived_its_broker(
+    hanging: type[HangingProducer], looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hanging, "hanging", 0)
+    transactions = Transactions(NOWHERE, group="g", topics=["t"])
+    transactions.commit([], [], None)
+    assert not looks
+    monkeypatch.setattr(kafka_transactions, "_SUSPICIOUS_S", 0.0)
+    transactions.commit([], [], None)
+    assert looks == [hanging.made[0].name]
