@@ -10,6 +10,7 @@ All calls of the Kafka client happen in one thread, so that no partition changes
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -25,6 +26,8 @@ from energy_tracker.kit.health import PartHealth
 __all__ = ["Assignment", "FlowCommit", "FlowOptions", "KafkaFlow", "PartitionsMoved"]
 
 _LOOK_AGAIN_S: Final = 2.0
+_LOOK_IDLE_S: Final = 20.0
+"""So often, too, where nothing is known to wait."""
 
 
 class KafkaFlow:
@@ -87,19 +90,23 @@ class KafkaFlow:
         await self._order(Order(number, self._loop.create_future(), commit=commit))
 
     async def _look_how_far_it_goes(self) -> None:
-        """Ask where the partitions end, now and then while something waits.
+        """Ask where the partitions end: again and again while something waits, else now and then.
 
-        A client of its own asks: the answer to the consumer would wait behind the records that it waits for.
+        A consumer to which nothing comes any more may take itself to be at the end. A client of its own asks: the
+        answer to the consumer would wait behind the records that it waits for.
         """
         kafka = self.options.kafka
+        looked_at = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_AGAIN_S)
-            if not self._worker.lag():
+            if self._assignment is None or (not self._worker.lag() and time.monotonic() - looked_at < _LOOK_IDLE_S):
                 continue
             async with KafkaAdmin(kafka.client_config(), answer_s=kafka.answer_s) as admin:
+                await self._look(admin, self._assignment)
                 while self._worker.lag() and self._assignment is not None:
-                    await self._look(admin, self._assignment)
                     await asyncio.sleep(_LOOK_AGAIN_S)
+                    await self._look(admin, self._assignment)
+            looked_at = time.monotonic()
 
     async def _look(self, admin: KafkaAdmin, assignment: Assignment) -> None:
         for topic in map(self.options.kafka.topic, self.options.topics):

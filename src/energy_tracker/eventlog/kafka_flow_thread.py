@@ -9,6 +9,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from energy_tracker.eventlog.kafka_flow_consumer import join_group, leave_behind
+from energy_tracker.eventlog.kafka_flow_health import FlowHealth
 from energy_tracker.eventlog.kafka_flow_orders import (
     Assignment,
     FlowCommit,
@@ -38,9 +39,8 @@ _SOON_S: Final = 0.005
 _LIVELY_S: Final = 1.0
 _BUSY_S: Final = 3.0
 _RETRY_S: Final = 1.0
-_STANDS_S: Final = 30.0
-"""A flow that has not committed for so long, while something waits, is not well."""
-
+_DEAF_S: Final = 10.0
+"""After so long another client takes the place of one that fetches nothing, though the broker tells of more."""
 
 _TIRED_AFTER: Final = 3
 """Failures in a row after which another client takes the place of the consumer: it may have lost the group for good."""
@@ -65,10 +65,10 @@ class FlowThread:
         self._request: Order | None = None
         self._held: list[Message] = []
         self._idle_since = time.monotonic()
+        self._deaf_since: float | None = None
         self._is_paused = False
         self.progress = Progress()
-        self._moved_at = time.monotonic()
-        self._error: str | None = "it has not joined the group yet"
+        self._health = FlowHealth()
         self._mean_bytes = _LARGE_BYTES
         self._failures, self._patience = 0, _TIRED_AFTER
 
@@ -110,8 +110,7 @@ class FlowThread:
             elif self._owned is None or time.monotonic() - self._idle_since > _BUSY_S:
                 self._stay_in_the_group()
         except (KafkaException, LogUnavailable) as error:
-            self._error = str(error)[:300]
-            log.warning("the flow of %s waits: %s", self._options.group, self._error)
+            log.warning("the flow of %s waits: %s", self._options.group, self._health.failed(error))
             self._transactions.may_hang |= self._to_take is not None
             self._failures += isinstance(error, KafkaException)
             if self._failures >= self._patience:
@@ -122,7 +121,8 @@ class FlowThread:
 
     def _begin_with_another_consumer(self) -> None:
         log.warning("the flow of %s goes on with another client", self._options.group)
-        lost, self._failures, self._idle_since = self._consumer, 0, time.monotonic()
+        lost, self._failures, self._deaf_since = self._consumer, 0, None
+        self._idle_since = time.monotonic()
         self._void()
         self._owned = self._to_take = None
         self._join_group()
@@ -180,8 +180,7 @@ class FlowThread:
         for number, state in self._states.items():
             state.positions.update(state.ahead)
             state.note = commit.notes.get(number, state.note)
-        self._moved_at = time.monotonic()
-        self._error = None
+        self._health.moved()
         settle(order, None)
 
     def _fetch(self, request: Order) -> None:
@@ -200,12 +199,17 @@ class FlowThread:
             room = int((BATCH_BYTES - size) / self._mean_bytes) + 1
             wanted, timeout = min(BATCH_RECORDS - len(self._held), room, _AT_ONCE), WINDOW_S
         if self._held:
+            self._deaf_since = None
             messages, self._held, self._request = self._held, [], None
             self._mean_bytes = max(size / len(messages), 20.0)
             self._idle_since = time.monotonic()
             named = {self._options.kafka.topic(topic): topic for topic in self._options.topics}
             settle(request, [record_of(message, named[message.topic() or ""]) for message in messages])
-        elif time.monotonic() - self._idle_since > _STANDS_S and self.progress.more(self._positions()):
+        elif not self.progress.more(self._positions()):
+            self._deaf_since = None
+        elif self._deaf_since is None:
+            self._deaf_since = time.monotonic()
+        elif time.monotonic() - self._deaf_since > _DEAF_S:
             self._begin_with_another_consumer()  # something waits and does not come
 
     def _poll(self, wanted: int, timeout_s: float) -> list[Message]:
@@ -241,6 +245,7 @@ class FlowThread:
     def _void(self) -> None:
         """Say that what was given holds no longer."""
         self._number += 1
+        self._health.lost()
         self._held.clear()
         self._tell(None)
         if self._request is not None:
@@ -261,8 +266,9 @@ class FlowThread:
             {(named(topic), number): end for number, state in self._states.items() for topic, end in state.ends.items()}
         )
         self._go_to_positions()
-        self._moved_at = self._idle_since = time.monotonic()
-        self._error, self._failures, self._patience = None, 0, _TIRED_AFTER
+        self._health.taken()
+        self._idle_since = time.monotonic()
+        self._failures, self._patience = 0, _TIRED_AFTER
         self._tell(Assignment(self._number, dict(self._states)))
         log.info("%s has the partitions %s", self._options.group, partitions)
 
@@ -288,11 +294,4 @@ class FlowThread:
 
     def health(self) -> PartHealth:
         """Say whether partitions are known, and whether what waits moves."""
-        details: dict[str, object] = {"partitions": sorted(self._states)}
-        if self._error is not None:
-            return PartHealth("DOWN", {"error": self._error})
-        lag = details["lag"] = self.lag()
-        stood_s = time.monotonic() - self._moved_at
-        if lag and stood_s > _STANDS_S:
-            return PartHealth("DOWN", details | {"error": f"nothing was committed for {stood_s:.0f} s"})
-        return PartHealth("UP", details)
+        return self._health.health(sorted(self._states), self.lag())

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from energy_tracker.eventlog import kafka_flow_thread
+from energy_tracker.eventlog import kafka_flow_health, kafka_flow_thread
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_flow import FlowCommit, FlowOptions, KafkaFlow
 from energy_tracker.eventlog.kafka_state import PartitionState
 from energy_tracker.eventlog.port import LogUnavailable, Record
+from energy_tracker.kit.health import PartHealth
 
 OPTIONS = FlowOptions(kafka=KafkaOptions(bootstrap_servers="nowhere:1"), group="g", topics=("t",), state_topic="s")
 FAILS = KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT))
@@ -205,7 +206,7 @@ async def test_a_client_to_which_nothing_comes_though_something_waits_is_replace
 ) -> None:
     first = await flow.assigned()
     deaf = flow._worker._consumer
-    monkeypatch.setattr(kafka_flow_thread, "_STANDS_S", 0.05)
+    monkeypatch.setattr(kafka_flow_thread, "_DEAF_S", 0.05)
     flow._worker.progress.learn({("t", 0): 1})
     ScriptedConsumer.script.clear()
     asking = asyncio.ensure_future(flow.next_batch(first.number))
@@ -215,6 +216,29 @@ async def test_a_client_to_which_nothing_comes_though_something_waits_is_replace
         assert await asking is None
         ScriptedConsumer.script.extend([given(0), messages(0)])
     assert await taken(flow) == [0]
+
+
+def taken_away(consumer: ScriptedConsumer) -> None:
+    """Take the partitions away, as where the broker has not been heard of for longer than a session lasts."""
+    consumer.on_revoke(consumer, consumer.assigned)
+
+
+async def test_a_flow_that_is_given_no_partitions_is_not_well(flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def is_told(status: str) -> PartHealth:
+        async with asyncio.timeout(PATIENCE_S):
+            while (health := await flow.health()).status != status:
+                await asyncio.to_thread(lambda: None)
+        return health
+
+    assignment = await flow.assigned()
+    asking = asyncio.ensure_future(flow.next_batch(assignment.number))
+    ScriptedConsumer.script.append(taken_away)
+    assert await asking is None
+    assert (await flow.health()).status == "UP", "they may only go from one to another"
+    monkeypatch.setattr(kafka_flow_health, "_WITHOUT_S", 0.0)
+    assert "no partitions" in str((await is_told("DOWN")).details)
+    ScriptedConsumer.script.append(given(0))
+    await is_told("UP")
 
 
 async def test_who_waits_for_records_still_gets_them_after_going_back(flow: KafkaFlow) -> None:
@@ -232,7 +256,7 @@ async def test_a_batch_that_is_long_under_way_is_no_reason_for_another_client(
     flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assignment = await flow.assigned()
-    monkeypatch.setattr(kafka_flow_thread, "_STANDS_S", 0.0)
+    monkeypatch.setattr(kafka_flow_thread, "_DEAF_S", 0.0)
     consumer = flow._worker._consumer
     flow._worker.progress.learn({("t", 0): 2})
     ScriptedConsumer.script.append(messages(0, 1))
