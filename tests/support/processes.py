@@ -239,7 +239,7 @@ class Stack:
             ledger.update((await self.answered("GET", by, "/api/v1/ledger")).json())
             return bool(ledger["queued"] == 0)
 
-        await self.until(nothing_queued, "all that was accepted is stored")
+        await self.until(nothing_queued, lambda: f"all that was accepted is stored (it is {ledger})")
         assert ledger["balanced"], ledger
         return ledger
 

@@ -6,15 +6,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from energy_tracker.eventlog.kafka_batch import CommitOrder, KafkaBatch
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import PARTITIONS_MOVED, Complaints
+from energy_tracker.eventlog.kafka_flow_consumer import leave_behind
+from energy_tracker.eventlog.kafka_hearing import Hearing
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, Fetched
-from energy_tracker.eventlog.port import LogUnavailable, Record
+from energy_tracker.eventlog.port import LogUnavailable
 from energy_tracker.kit.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -27,33 +29,6 @@ _BATCH_BYTES = 4_000_000
 _BUSY_S = 1.0
 _DRAIN_S = 60.0
 _ANSWER_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaBatch:
-    """Records of one assignment, and where their partitions go on behind them."""
-
-    consumer: "KafkaConsumer"
-    generation: int
-    records: Sequence[Record]
-    next_offsets: Mapping[int, int]
-
-    async def commit(self) -> None:
-        """Commit the partitions that this consumer still has; see `Batch.commit`."""
-        await self.consumer.commit(self.generation, self.next_offsets)
-
-
-class _Order(NamedTuple):
-    """A commit that the event loop wants of the thread."""
-
-    generation: int
-    next_offsets: Mapping[int, int]
-    done: asyncio.Future[None]
-
-    def settle(self, error: Exception | None) -> None:
-        """Answer it, in the event loop."""
-        if not self.done.done():
-            self.done.set_exception(error) if error is not None else self.done.set_result(None)
 
 
 class KafkaConsumer:
@@ -84,7 +59,7 @@ class KafkaConsumer:
         self._turn = threading.Condition()
         self._offer: KafkaBatch | None = None
         self._under_way = False
-        self._orders: deque[_Order] = deque()
+        self._orders: deque[CommitOrder] = deque()
         self._stopping = False
         self._ended: Exception | None = None
         self._committed: Mapping[int, int] = {}
@@ -93,6 +68,7 @@ class KafkaConsumer:
         self._fetched = Fetched(topic)
         self._handed: dict[int, int] = {}
         self._paused = False
+        self._hearing = Hearing(self._broker_topic)
 
     @property
     def committed(self) -> Mapping[int, int]:
@@ -124,7 +100,7 @@ class KafkaConsumer:
 
     async def commit(self, generation: int, next_offsets: Mapping[int, int]) -> None:
         """Commit offsets, unless the partitions went elsewhere meanwhile; never backwards. Raises `LogUnavailable`."""
-        order = _Order(generation, next_offsets, self._loop.create_future())
+        order = CommitOrder(generation, next_offsets, self._loop.create_future())
         with self._turn:
             if self._ended is not None:
                 raise self._ended
@@ -149,9 +125,7 @@ class KafkaConsumer:
     def _run(self) -> None:
         ended: Exception = LogUnavailable(f"The consumer of {self.topic} has ended.")
         try:
-            self._consumer.subscribe(
-                [self._broker_topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
+            self._subscribe()
             while not self._stopping:
                 self._step()
         except KafkaException as error:
@@ -166,6 +140,19 @@ class KafkaConsumer:
         for order in left:
             self._loop.call_soon_threadsafe(order.settle, ended)
         self._loop.call_soon_threadsafe(self._news.set)
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            [self._broker_topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def _begin_with_another_client(self) -> None:
+        log.warning("nothing of %s comes any more: another client goes on", self.topic)
+        lost, self._consumer = self._consumer, Consumer(self._config)
+        self._let_go()
+        self._paused = False
+        self._subscribe()
+        leave_behind(lost)
 
     def _step(self) -> None:
         with self._turn:
@@ -228,7 +215,10 @@ class KafkaConsumer:
     def _fetch(self) -> None:
         first = self._consumer.poll(_LOOK_S)
         if first is None:
+            if self._hearing.is_deaf(self._consumer, self._committed):
+                self._begin_with_another_client()
             return
+        self._hearing.heard()
         self._fetched.add([first])
         if self._fetched:
             self._complaints.forget()
@@ -257,6 +247,8 @@ class KafkaConsumer:
             log.info("the end of %s was not committed: %s", self.topic, problem.detail)
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return  # it was left behind
         if self._own_next is not None:
             for place in places:
                 place.offset = self._own_next
@@ -269,7 +261,9 @@ class KafkaConsumer:
             self._generation += 1
             self._committed = {place.partition: max(place.offset, 0) for place in committed}
 
-    def _on_revoke(self, _: Consumer, places: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return  # it was left behind, and is closed in a thread of its own
         deadline = time.monotonic() + _DRAIN_S
         with self._turn:
             self._offer = None
@@ -281,7 +275,9 @@ class KafkaConsumer:
             log.warning("%d partitions of %s go although their last batch is not done", len(places), self.topic)
         self._let_go()
 
-    def _on_lost(self, _: Consumer, places: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return
         log.warning("%d partitions of %s were taken away: this consumer was silent too long", len(places), self.topic)
         self._let_go()
 

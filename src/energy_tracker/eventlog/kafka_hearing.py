@@ -1,0 +1,43 @@
+"""Whether anything comes to a consumer: librdkafka may fetch nothing any more from a broker that hung and went on."""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+SILENT_S: Final = 10.0
+_ANSWER_S: Final = 1.0
+
+
+class Hearing:
+    """Tells a consumer to which nothing comes, though something waits, from one that is at the end."""
+
+    def __init__(self, broker_topic: str) -> None:
+        self._broker_topic = broker_topic
+        self.heard()
+
+    def heard(self) -> None:
+        """Say that something came."""
+        self._looked_at = time.monotonic()
+        self._waited: Mapping[int, int] = {}
+
+    def is_deaf(self, consumer: Consumer, committed: Mapping[int, int]) -> bool:
+        """Look, now and then, whether something waits behind what is committed, and did at the look before, too.
+
+        Called when nothing came and nothing is under way. Blocks for a second where no broker answers.
+        """
+        if time.monotonic() - self._looked_at < SILENT_S:
+            return False
+        try:
+            waits = {partition: at for partition, at in committed.items() if self._end(consumer, partition) > at}
+        except KafkaException:
+            waits = {}
+        waited = self._waited
+        self.heard()
+        self._waited = waits
+        return any(waited.get(partition) == at for partition, at in waits.items())
+
+    def _end(self, consumer: Consumer, partition: int) -> int:
+        _, end = consumer.get_watermark_offsets(TopicPartition(self._broker_topic, partition), _ANSWER_S)
+        return end
