@@ -23,7 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are ex
     ResourceType,
 )
 
-from energy_tracker.eventlog.kafka_errors import LED_OTHERWISE, Complaints
+from energy_tracker.eventlog.kafka_errors import LOST, Complaints
 from energy_tracker.eventlog.kafka_positions import GroupPositions
 from energy_tracker.kit.problems import Problem
 
@@ -66,7 +66,7 @@ class KafkaAdmin:
     def problem(self, error: KafkaException) -> Problem:
         """Return the problem to raise for an error of a call."""
         self._client.poll(0)  # fetches what the connection complains of
-        if error.args[0].code() in LED_OTHERWISE:
+        if error.args[0].code() in LOST:
             # The client keeps whom it believes to lead a partition, and goes on asking those: a new one asks who leads.
             former, self._client = [self._client], AdminClient(self._settings)
             asyncio.get_running_loop().run_in_executor(None, former.clear)  # letting go of it joins its threads

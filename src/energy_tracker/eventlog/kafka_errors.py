@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 END_OF_PARTITION = KafkaError._PARTITION_EOF
 TIMED_OUT = KafkaError._TIMED_OUT
+MESSAGE_TIMED_OUT = KafkaError._MSG_TIMED_OUT
 
 PARTITIONS_MOVED = frozenset(
     {
@@ -108,6 +109,10 @@ LED_OTHERWISE = frozenset(
     {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
 )
 """Another broker leads the partition than the client believes, or none does yet."""
+
+LOST = LED_OTHERWISE | {KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}
+"""The client does not know who leads the partition, and may never again: one that was told once that nobody does, as
+while a broker starts, can stay with that (librdkafka #5430). A new client knows."""
 
 PASSING = frozenset(
     {

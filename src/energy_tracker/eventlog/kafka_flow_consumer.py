@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -41,6 +41,13 @@ def join_group(
     return consumer
 
 
-def leave_behind(consumer: Consumer) -> None:
+class Closes(Protocol):
+    """Something that is closed, which may take long."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+def leave_behind(consumer: Closes) -> None:
     """Close a consumer without waiting for it: one that does not find the group may take long to leave it."""
     threading.Thread(target=consumer.close, name="a consumer that is left behind", daemon=True).start()

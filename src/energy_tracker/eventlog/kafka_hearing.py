@@ -6,6 +6,8 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from energy_tracker.eventlog.kafka_errors import LOST
+
 SILENT_S: Final = 10.0
 _ANSWER_S: Final = 1.0
 
@@ -30,7 +32,7 @@ class Hearing:
         if time.monotonic() - self._looked_at < SILENT_S:
             return False
         try:
-            waits = {partition: at for partition, at in committed.items() if self._end(consumer, partition) > at}
+            waits = {partition: at for partition, at in committed.items() if self._waits(consumer, partition, at)}
         except KafkaException:
             waits = {}
         waited = self._waited
@@ -38,6 +40,12 @@ class Hearing:
         self._waited = waits
         return any(waited.get(partition) == at for partition, at in waits.items())
 
-    def _end(self, consumer: Consumer, partition: int) -> int:
-        _, end = consumer.get_watermark_offsets(TopicPartition(self._broker_topic, partition), _ANSWER_S)
-        return end
+    def _waits(self, consumer: Consumer, partition: int, at: int) -> bool:
+        """Tell whether something lies there; it may, where the client does not know any more whom to ask."""
+        try:
+            _, end = consumer.get_watermark_offsets(TopicPartition(self._broker_topic, partition), _ANSWER_S)
+        except KafkaException as error:
+            if error.args[0].code() not in LOST:
+                raise
+            return True
+        return end > at

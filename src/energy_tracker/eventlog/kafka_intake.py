@@ -13,6 +13,7 @@ from energy_tracker.contracts.intake import IntakeCounts
 from energy_tracker.contracts.topics import ENERGY_INTAKE
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import Complaints
+from energy_tracker.eventlog.kafka_flow_consumer import leave_behind
 from energy_tracker.eventlog.kafka_records import PartitionReader
 from energy_tracker.eventlog.port import BEFORE_ALL, Record
 
@@ -64,6 +65,9 @@ class KafkaIntakeCounts:
         try:
             return await asyncio.to_thread(self._reading().read, after=self._after, limit=_PAGE)
         except KafkaException as error:
+            if self._reader is not None:
+                leave_behind(self._reader)  # it may not find its way again where a broker went away
+                self._reader = None
             raise self._complaints.problem(error) from error
 
     def _reading(self) -> PartitionReader:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from energy_tracker.eventlog.kafka_client import KafkaOptions
-from energy_tracker.eventlog.kafka_errors import Complaints
+from energy_tracker.eventlog.kafka_errors import MESSAGE_TIMED_OUT, Complaints
 from energy_tracker.eventlog.port import LogUnavailable, Message
 from energy_tracker.kit.problems import Overloaded, Problem
 
@@ -67,7 +68,8 @@ class KafkaProducer:
     """An idempotent producer that waits for all in-sync replicas. Make it with `open`.
 
     A thread fetches the delivery reports and hands those of one fetch to the event loop together. A message that no
-    broker has confirmed within the delivery time-out makes its call fail; it may have arrived all the same.
+    broker has confirmed within the delivery time-out makes its call fail; it may have arrived all the same. Then a new
+    client takes the next messages, since one that was told that nobody leads a partition may stay with that for ever.
     """
 
     def __init__(self, options: KafkaOptions, *, delivery_timeout_s: float, make: MakeProducer) -> None:
@@ -81,6 +83,8 @@ class KafkaProducer:
         self._waiting_messages = 0
         self._closing = False
         self._broken = False
+        self._is_late = False
+        self._retired: list[Producer] = []
         self._exchange = threading.Lock()
         self._producer = self._new()
         self._thread = threading.Thread(target=self._run, name="kafka producer", daemon=True)
@@ -167,6 +171,7 @@ class KafkaProducer:
             "queue.buffering.max.messages": 2 * WAITING_MESSAGES,
             "error_cb": self._note,
         }
+        self._made_at = time.monotonic()
         with self._complaints.about_settings():
             return self._make(config)
 
@@ -177,17 +182,34 @@ class KafkaProducer:
     def _run(self) -> None:
         while not self._closing:
             self._producer.poll(_POLL_S)
+            self._poll_retired()
             self._hand_over()
             if self._broken:
                 self._replace()
-        self._producer.flush(self._timeout_s + _SPARE_S)
-        self._give_up(self._producer)
+            elif self._is_late and time.monotonic() - self._made_at > self._timeout_s:
+                self._retire()
+        for producer in (*self._retired, self._producer):
+            producer.flush(self._timeout_s + _SPARE_S)
+            self._give_up(producer)
+
+    def _poll_retired(self) -> None:
+        for producer in self._retired:
+            producer.poll(0)
+        self._retired = [producer for producer in self._retired if len(producer)]
+
+    def _retire(self) -> None:
+        """Go on with a new producer; what the old one has not delivered yet stays with it."""
+        log.warning("Kafka has not confirmed messages in time; a new producer takes the next ones")
+        with self._exchange:
+            self._is_late = False
+            self._retired.append(self._producer)
+            self._producer = self._new()
 
     def _replace(self) -> None:
         """Go on with a new producer where the old one can send nothing any more."""
         log.error("Kafka's producer has failed for good; a new one takes its place")
         with self._exchange:
-            self._broken = False
+            self._broken = self._is_late = False
             old, self._producer = self._producer, self._new()
         self._give_up(old)
 
@@ -200,9 +222,14 @@ class KafkaProducer:
         if self._arrived:
             calls = self._arrived[:]
             del self._arrived[: len(calls)]  # in place: `report` appends to this list
+            self._is_late |= any(_code(call.error) == MESSAGE_TIMED_OUT for call in calls)
             if any(call.error is None for call in calls):
                 self._complaints.forget()
             self._loop.call_soon_threadsafe(self._settle, calls)
+
+
+def _code(error: object) -> int | None:
+    return error.code() if isinstance(error, KafkaError) else None
 
 
 def _headers(message: Message) -> list[tuple[str, str | bytes | None]]:

@@ -20,11 +20,13 @@ class Ends:
 
     def __init__(self) -> None:
         self.ends = {0: 5, 1: 5}
-        self.fails = False
+        self.fails = self.is_lost = False
 
     def get_watermark_offsets(self, place: TopicPartition, _: float) -> tuple[int, int]:
         if self.fails:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        if self.is_lost and not place.partition:
+            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
         assert place.topic == "t"
         return 0, self.ends[place.partition]
 
@@ -68,6 +70,11 @@ class TestDeafness:
         assert not hearing.is_deaf(consumer, {0: 3})
         consumer.fails = False
         assert not hearing.is_deaf(consumer, {0: 3})
+
+    def test_who_knows_no_leader_any_more_hears_nothing(self, consumer: Any) -> None:
+        hearing = Hearing("t")
+        consumer.is_lost = True
+        assert [hearing.is_deaf(consumer, {0: 5, 1: 5}) for _ in range(2)] == [False, True]
 
 
 def test_a_look_is_taken_only_after_a_silence(consumer: Any) -> None:

@@ -40,6 +40,14 @@ class ThirdParty:
             raise BufferError
         self.reports.append(on_delivery)
 
+    def __len__(self) -> int:
+        return len(self.reports) + len(self.due)
+
+    def time_out(self, count: int) -> None:
+        """Let the first messages wait too long."""
+        late, self.reports = self.reports[:count], self.reports[count:]
+        self.due += [(report, KafkaError(KafkaError._MSG_TIMED_OUT)) for report in late]
+
     def deliver(self) -> None:
         """Let everything arrive."""
         self.due += [(report, None) for report in self.reports]
@@ -199,3 +207,30 @@ async def test_a_message_over_the_limit_is_named_as_such() -> None:
         with pytest.raises(MessageTooLarge):  # that the broker refuses, not the client
             await log.append("t", [Message(None, random.Random(1).randbytes(3_000_000))])
         await log.append("t", [Message(None, b"fits")])
+
+
+async def test_after_a_message_that_came_too_late_another_client_takes_the_next(made: Any, make: Any) -> None:
+    async with asyncio.timeout(10), KafkaProducer.open(NOWHERE, delivery_timeout_s=0.0, make=make) as producer:
+        late, slow = await started(producer), await started(producer)
+        made[0].time_out(1)
+        with pytest.raises(LogUnavailable):
+            await late
+        await asyncio.to_thread(made[0].replaced.wait)
+        following = await started(producer)
+        made[1].deliver()
+        await following
+        assert not slow.done(), "what the first client has stays with it"
+        made[0].deliver()
+        await slow
+
+
+async def test_a_client_is_not_changed_again_and_again(made: Any, make: Any) -> None:
+    async with asyncio.timeout(10), KafkaProducer.open(NOWHERE, delivery_timeout_s=3_600.0, make=make) as producer:
+        late = await started(producer)
+        made[0].time_out(1)
+        with pytest.raises(LogUnavailable):
+            await late
+        following = await started(producer)
+        made[0].deliver()
+        await following
+        assert len(made) == 1

@@ -118,7 +118,7 @@ class KafkaLedger:
                     self._consumer = Consumer({**self.options.client_config(), **CONSUMER_CONFIG, "group.id": group})
                 try:
                     return question(self._consumer)
-                except KafkaException:  # it may not find its way again where a broker went away
+                except (KafkaException, LogUnavailable):  # it may not find its way again where a broker went away
                     leave_behind(self._consumer)
                     self._consumer = None
                     raise
