@@ -199,7 +199,7 @@ class KafkaProducer:
 
     def _retire(self) -> None:
         """Go on with a new producer; what the old one has not delivered yet stays with it."""
-        log.warning("Kafka has not confirmed messages in time; a new producer takes the next ones")
+        log.info("Kafka has not confirmed messages in time; a new producer takes the next ones")
         with self._exchange:
             self._is_late = False
             self._retired.append(self._producer)
