@@ -58,7 +58,7 @@ class UnusualWatch:
         """Held by whoever reads what is known of a home and stores something that follows from it."""
         self.wishes_changed: set[int] = set()
         """Homes that have just said how they want to be watched."""
-        self.closing = Closing(self.store)
+        self.closing = Closing(self.store, self.recorder)
         self._look_at_ms: dict[int, int] = {}
 
     async def look(self) -> bool:
@@ -103,7 +103,8 @@ class UnusualWatch:
             to_ms = min(closed_ms, quarter_hour_start(from_ms + PIECE_MS))
             async with self.recorder.alone():
                 await self.recorder.late.begin_to_judge(user.id, to_ms)
-            quarters = await self.closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms)
+                recent = self.closing.recent(devices, from_ms=from_ms, to_ms=to_ms)
+            quarters = await self.closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms, recent=recent)
             judging = Judging(user.id, household, entries, await episodes_of(self.store, user.id), self.directory)
             if household is not known and not is_again:
                 judging.forget_copies()

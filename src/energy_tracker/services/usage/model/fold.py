@@ -52,20 +52,26 @@ def advance(state: State | None, reading: Reading, rules: DeviceRules) -> tuple[
 
 
 def advance_all(
-    state: State | None, readings: Sequence[Reading], rules: DeviceRules, settled: list[Step]
+    state: State | None, readings: Sequence[Reading], rules: DeviceRules, settled: list[Step], settled_by: list[Reading]
 ) -> State | None:
     """Take readings of the counted kind, in order; add the steps that they settle, and return the state after them.
 
-    It is `advance`, one by one, with a shorter way for the intervals that come most.
+    `settled_by` is given the reading that settled each step. It is `advance`, one by one, with a shorter way for the
+    intervals that come most.
     """
     position = 0
     while position < len(readings):
         reading = readings[position]
         if reading.kind == "interval" and isinstance(state, IntervalState):
-            position, state = _advance_intervals(state, readings, position, settled)
+            first = position
+            position, state = _advance_intervals(state, readings, first, settled)
+            settled_by.extend(readings[first:position])
         if position < len(readings):
-            state, steps = advance(state, readings[position], rules)
-            settled.extend(steps)
+            reading = readings[position]
+            state, steps = advance(state, reading, rules)
+            for step in steps:
+                settled.append(step)
+                settled_by.append(reading)
             position += 1
     return state
 
