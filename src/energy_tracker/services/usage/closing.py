@@ -42,7 +42,12 @@ class Closing:
 
     async def first_ms(self, device: DirectoryDevice) -> int | None:
         """Return the time of a device's first reading in this home, in ms since 1970."""
-        since_ms = _since_ms(device)
+        deriver, since_ms = self.recorder.deriver, _since_ms(device)
+        async with self.recorder.alone():
+            await deriver.load([device.id])
+            state = deriver.state(device.id)
+        if state.is_whole and not state.heads:
+            return None
         after = _BEFORE_ALL if since_ms is None else (since_ms - 1, _LAST_KEY)
         page = await self.store.device_readings(device.id, after=after, limit=1)
         return page[0].time_ms if page else None
