@@ -82,8 +82,8 @@ def _evidence(uses: Sequence[int], past: int, recent: Sequence[int]) -> int:
         return 0  # used less, as on a holiday, is not used at other hours
     more = [_TENTHS_OF_BITS[past - count + 2] - _TENTHS_OF_BITS[count + 2] for count in uses] * 3
     # hour by hour, what it is likelier that the hour so many before it was not used
-    here = min([sum(map(mul, counts, more[HOURS - move :])) for move in JITTER])
-    moved = min([sum(map(mul, counts, more[HOURS - move :])) for move in MOVES])
+    here: int = min([sum(map(mul, counts, more[HOURS - move :])) for move in JITTER])
+    moved: int = min([sum(map(mul, counts, more[HOURS - move :])) for move in MOVES])
     return here - moved
 
 
