@@ -78,7 +78,7 @@ class Deriver:
         for stream, change in turn.changes:
             state = self._states.get(stream.device_id)
             if state is not None:
-                self.recent.follow(stream, state.heads.get(stream), change)
+                self.recent.follow(stream, state.heads, change)
                 state.heads[stream] = change.head
 
     async def take(self, device_id: int, rules: DeviceRules, readings: list[Reading], turn: Recorded) -> None:

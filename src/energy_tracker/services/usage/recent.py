@@ -1,5 +1,6 @@
 """What was measured lately, kept in memory as readings are derived, so that judging need not read them again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,7 +9,7 @@ from energy_tracker.services.usage.model.derivation import Change, Head
 from energy_tracker.services.usage.model.detection.closing import quarter_hours
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.fold import tail
-from energy_tracker.services.usage.model.measured import Measured
+from energy_tracker.services.usage.model.measured import Measured, add_all, take_one
 from energy_tracker.services.usage.model.readings import DeviceRules, Stream
 from energy_tracker.services.usage.ports import DeviceState
 
@@ -46,28 +47,33 @@ class RecentQuarters:
             if recent is not None:
                 self._kept -= len(recent.quarters)
 
-    def follow(self, stream: Stream, before: Head | None, change: Change) -> None:
-        """Take over what new readings change in a stream whose head was `before`."""
-        if stream.direction != "import":
-            return
+    def follow(self, stream: Stream, heads: Mapping[Stream, Head], change: Change) -> None:
+        """Take over what new readings change in a stream; `heads` are those of its device before."""
         recent = self._streams.get(stream)
-        if change.measured is None:
-            if recent is not None:
-                self._kept -= len(recent.quarters)
-                del self._streams[stream]
-            return
-        if recent is None:
-            recent = self._streams[stream] = _Recent(_behind(before))
+        if recent is None or change.settled_by is None:
+            recent = self._begin_anew(stream, heads.get(stream), change)
+            if recent is None:
+                return
         quarters = recent.quarters
-        for start_ms, measured in change.measured.items():
-            known = quarters.get(start_ms)
-            if known is not None:
-                known.add(measured)
-            elif start_ms >= recent.from_ms:
-                quarters[start_ms] = measured
-                self._kept += 1
-        if self._kept > MOST_KEPT:
-            self.clear()
+        kept = len(quarters)
+        if change.measured is not None:
+            add_all(quarters, change.measured)
+        elif change.steps and change.settled_by:
+            take_one(quarters, change.settled_by[0], change.steps[0])
+        if len(quarters) != kept:
+            self._kept += len(quarters) - kept
+            if self._kept > MOST_KEPT:
+                self.clear()
+
+    def _begin_anew(self, stream: Stream, before: Head | None, change: Change) -> _Recent | None:
+        """Forget a stream, and begin with what changes now if that goes on behind its head; None: it does not."""
+        known = self._streams.pop(stream, None)
+        if known is not None:
+            self._kept -= len(known.quarters)
+        if stream.direction != "import" or change.settled_by is None:
+            return None
+        recent = self._streams[stream] = _Recent(_behind(before))
+        return recent
 
     def between(self, state: DeviceState, *, from_ms: int, to_ms: int) -> list[QuarterHour] | None:
         """Return what a device measured in `[from_ms, to_ms)`, as the store has it; None: that is not known here.

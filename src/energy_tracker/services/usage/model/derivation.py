@@ -51,8 +51,10 @@ class Change:
     """The steps that were settled, in order."""
     taken_back: list[Step] = field(default_factory=list)
     """The steps that were settled before and are not any more."""
+    settled_by: list[Reading] | None = None
+    """The reading that settled each step; None where more changes than what was settled."""
     measured: dict[int, Measured] | None = None
-    """What the settled steps say of quarter-hours, by their start in ms; None where more than that changes."""
+    """What several settled steps say of quarter-hours, by their start in ms, where that was wanted."""
 
 
 class KindHasChanged(Exception):
@@ -85,19 +87,28 @@ def extend(head: Head | None, readings: Sequence[Reading], rules: DeviceRules, *
     last = readings[-1]
     change = Change(Head(last.time_ms, last.key, present, None))
     quarter_hours, settled, settled_by = change.quarter_hours, change.steps, list[Reading]()
-    for its_hour, together in groupby(readings, key=_hour_of):
+    for its_hour, together in _by_hour(readings):
         if its_hour != hour:
             hour = its_hour
             change.checkpoints[hour * MS_PER_HOUR] = state
-        counted = [reading for reading in together if reading.kind == kind]
+        counted = together if len(present) == 1 else [reading for reading in together if reading.kind == kind]
         state = advance_all(state, counted, rules, settled, settled_by)
     quarter_hours.add_all(settled)
-    if measure:
+    change.settled_by = settled_by
+    if measure and len(settled) > 1:
         change.measured = measured_by(settled_by, settled, quarter_hours)
     if state is not before:
         _replace_tail(quarter_hours, before, state, rules)
     change.head = Head(last.time_ms, last.key, present, state)
     return change
+
+
+def _by_hour(readings: Sequence[Reading]) -> Iterable[tuple[int, Sequence[Reading]]]:
+    """Return readings, in order, by the hour that they lie in; mostly that is one."""
+    hour = _hour_of(readings[0])
+    if hour == _hour_of(readings[-1]):
+        return ((hour, readings),)
+    return ((its_hour, list(together)) for its_hour, together in groupby(readings, key=_hour_of))
 
 
 async def refold(

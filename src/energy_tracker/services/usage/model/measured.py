@@ -65,13 +65,13 @@ def measured_by(
     found: dict[int, Measured] = {}
     if not steps:
         return found
+    kind = settled_by[0].kind
     if max([step.end_ms - step.start_ms for step in steps]) > ESTIMATED_LONGER_THAN_MS:
         sums = sums_of(step for step in steps if not step.estimated)
     elif sums is None:
         sums = sums_of(steps)
     for start_ms, (energy_mj, _, covered_ms) in sums.items():
         found[start_ms] = Measured(energy_mj, covered_ms)
-    kind = settled_by[0].kind
     # a power holds from its instant on, energy lies before it
     before_ms = 0 if kind == "power" else 1
     last_ms, position = settled_by[-1].time_ms, 0
@@ -86,6 +86,40 @@ def measured_by(
         _look_at(measured, kind, settled_by[position:until], steps[position:until])
         position = until
     return found
+
+
+def take_one(found: dict[int, Measured], reading: Reading, step: Step) -> None:
+    """Add what one step says, with the reading that settled it: the short way for what comes by itself."""
+    kind, begin_ms, end_ms = reading.kind, step.start_ms, step.end_ms
+    time_ms = reading.time_ms if kind == "power" else reading.time_ms - 1
+    start_ms = time_ms - time_ms % MS_PER_QUARTER_HOUR
+    if step.mark is not _PLAIN or not start_ms <= begin_ms < end_ms <= start_ms + MS_PER_QUARTER_HOUR:
+        add_all(found, measured_by((reading,), (step,)))
+        return
+    measured = found.get(start_ms)
+    if measured is None:
+        measured = found[start_ms] = Measured()
+    energy_mj = step.energy_mj
+    measured.energy_mj += energy_mj
+    measured.covered_ms += end_ms - step.covered_from_ms
+    measured.readings += 1
+    power_mw = round(reading.amount * 1_000) if kind == "power" else energy_mj * 1_000 // (end_ms - begin_ms)
+    if measured.highest_mw is None or power_mw > measured.highest_mw:
+        measured.highest_mw = power_mw
+    if measured.lowest_mw is None or power_mw < measured.lowest_mw:
+        measured.lowest_mw = power_mw
+    if kind == "register":
+        measured.fell_mj += _fall_of(step)
+
+
+def add_all(found: dict[int, Measured], more: Mapping[int, Measured]) -> None:
+    """Add what other steps say; what was not there before is taken over."""
+    for start_ms, measured in more.items():
+        known = found.get(start_ms)
+        if known is None:
+            found[start_ms] = measured
+        else:
+            known.add(measured)
 
 
 def sums_of(steps: Iterable[Step]) -> QuarterHours:
