@@ -18,6 +18,7 @@ from energy_tracker.services.usage.model.derivation import (
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading, Stream, stream_of
 from energy_tracker.services.usage.news import dead_letter_of
 from energy_tracker.services.usage.ports import DeviceState, ReadingStore, Recorded, StreamChange
+from energy_tracker.services.usage.recent import RecentQuarters
 from energy_tracker.services.usage.settled import Settled, at_once
 
 CACHED_DEVICES = 50_000
@@ -29,10 +30,14 @@ Identity = tuple[int, int, bytes]
 
 @dataclass
 class Deriver:
-    """Adds to a turn what readings change. Keeps the states of devices, which follow each turn."""
+    """Adds to a turn what readings change. Keeps the states of devices, and what they measured lately.
+
+    Both follow each turn.
+    """
 
     store: ReadingStore
     settled: Settled = at_once
+    recent: RecentQuarters = field(default_factory=RecentQuarters)
     _states: dict[int, DeviceState] = field(default_factory=dict)
     _taken_at_once: int = 0
 
@@ -43,17 +48,28 @@ class Deriver:
             await self.settled()
             if len(self._states) + len(missing) > CACHED_DEVICES:
                 self._states = {key: self._states[key] for key in device_ids if key in self._states}
+                self.recent.clear()
             self._states |= await self.store.device_states(missing)
 
     def reset(self) -> None:
         """Forget all states; they are read from the store again when they are needed."""
         self._states.clear()
+        self.recent.clear()
+
+    def state(self, device_id: int) -> DeviceState:
+        """Return the state of a device that was loaded, as it is with all turns so far."""
+        return self._states[device_id]
+
+    def known_state(self, device_id: int) -> DeviceState | None:
+        """Return the state of a device, None where it is not loaded."""
+        return self._states.get(device_id)
 
     def follow(self, turn: Recorded) -> None:
         """Take over what a turn changes."""
         for device_id in turn.erased:
-            self._states.pop(device_id, None)
+            self.recent.forget(self._states.pop(device_id, None))
         for device_id in turn.derived_anew:
+            self.recent.forget(self._states.get(device_id))
             self._states[device_id] = DeviceState(turn.rules[device_id], {})
         for device_id, rules in turn.rules.items():
             state = self._states.get(device_id)
@@ -62,6 +78,7 @@ class Deriver:
         for stream, change in turn.changes:
             state = self._states.get(stream.device_id)
             if state is not None:
+                self.recent.follow(stream, state.heads, change)
                 state.heads[stream] = change.head
 
     async def take(self, device_id: int, rules: DeviceRules, readings: list[Reading], turn: Recorded) -> None:
@@ -177,7 +194,7 @@ def _fold_page(whole: dict[Stream, Change], page: Sequence[Reading], rules: Devi
     by_stream = _by_stream(page, rules)
     for stream, readings in by_stream.items():
         before = whole[stream]
-        after = extend(before.head, readings, rules)
+        after = extend(before.head, readings, rules, measure=False)
         before.head = after.head
         before.checkpoints |= after.checkpoints
         before.quarter_hours.merge(after.quarter_hours)

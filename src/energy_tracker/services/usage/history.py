@@ -47,7 +47,21 @@ async def stream_readings(
         limit = min(4 * limit, PAGE)
 
 
-async def steps_between(  # noqa: PLR0913 - a stream, how it is derived, and a stretch of it
+async def steps_between(
+    store: ReadingStore, stream: Stream, head: Head, rules: DeviceRules, *, from_ms: int, to_ms: int
+) -> AsyncIterator[tuple[Reading | None, Step]]:
+    """Yield the steps of a stream that touch `[from_ms, to_ms)`, each with the reading that settled it.
+
+    The tail's steps come with None.
+    Steps that explain why nothing was added are among them. Intervals that reach back from after the end are found
+    too: their fold goes on to the head.
+    """
+    async for reading, step in steps_around(store, stream, head, rules, from_ms=from_ms, to_ms=to_ms):
+        if touches(step, from_ms, to_ms):
+            yield reading, step
+
+
+async def steps_around(  # noqa: PLR0913 - a stream, how it is derived, and a stretch of it
     store: ReadingStore,
     stream: Stream,
     head: Head,
@@ -57,11 +71,9 @@ async def steps_between(  # noqa: PLR0913 - a stream, how it is derived, and a s
     to_ms: int,
     longest_ms: int | None = None,
 ) -> AsyncIterator[tuple[Reading | None, Step]]:
-    """Yield the steps of a stream that touch `[from_ms, to_ms)`, each with the reading that settled it.
+    """Yield the steps of `steps_between`, with those that a fold over them comes by before and after.
 
-    The tail's steps come with None.
-    Steps that explain why nothing was added are among them. Intervals that reach back from after the end are found
-    too: their fold goes on to the head, or, where longer ones do not matter, for `longest_ms`.
+    Where intervals that are longer than `longest_ms` do not matter, the fold goes on for no more than that.
     """
     checkpoint: Checkpoint | None = await store.checkpoint(stream, from_ms)
     state: State | None = checkpoint.state if checkpoint else None
@@ -72,15 +84,13 @@ async def steps_between(  # noqa: PLR0913 - a stream, how it is derived, and a s
             continue
         state, steps = advance(state, reading, rules)
         for step in steps:
-            if _touches(step, from_ms, to_ms):
-                yield reading, step
+            yield reading, step
         if reading.time_ms >= to_ms and kind != "interval" and _nothing_held(state):
             return
         if longest_ms is not None and reading.time_ms >= to_ms + longest_ms and _nothing_held(state):
             return
     for step in tail(state, rules):
-        if _touches(step, from_ms, to_ms):
-            yield None, step
+        yield None, step
 
 
 async def settled_steps(
@@ -140,7 +150,8 @@ def counted_heads(states: Mapping[int, DeviceState]) -> dict[Stream, Head]:
     }
 
 
-def _touches(step: Step, from_ms: int, to_ms: int) -> bool:
+def touches(step: Step, from_ms: int, to_ms: int) -> bool:
+    """Tell whether a step lies in `[from_ms, to_ms)`; one without length may lie at either end."""
     if step.start_ms == step.end_ms:
         return from_ms <= step.start_ms <= to_ms
     return step.start_ms < to_ms and step.end_ms > from_ms

@@ -1,5 +1,6 @@
 """Readings that come late: from when on a home is to be judged again is stored in the turn that stores them."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,18 +19,31 @@ _ROUNDING_MJ: Final = 2
 
 @dataclass(slots=True)
 class LateReadings:
-    """Knows up to when homes are judged, and from when on what they are judged by has changed since."""
+    """Knows up to when homes are judged, and from when on what they are judged by has changed since.
+
+    It counts what else changes of them, so that whoever judges a home knows whether it is as it was.
+    """
 
     store: ReadingStore
     settled: Settled = at_once
     _judged: dict[int, int] = field(default_factory=dict)
     _late: dict[int, int] = field(default_factory=dict)
     _judging: dict[int, int] = field(default_factory=dict)
+    _changes: Counter[int] = field(default_factory=Counter)
+    _changes_of_all: int = 0
 
     def reset(self) -> None:
         """Forget what the store says; it is read again when it is needed."""
         self._judged.clear()
         self._late.clear()
+        self._changes_of_all += 1
+
+    def version(self, user_id: int) -> tuple[int, int]:
+        """Return what stays the same as long as all that is stored of a home's judging, and its episodes, do.
+
+        It changes as soon as a turn is on its way into the store, or a reading that the piece which is judged lacks.
+        """
+        return self._changes_of_all, self._changes[user_id]
 
     async def load(self, user_ids: Collection[int]) -> None:
         """Make homes ready."""
@@ -55,6 +69,8 @@ class LateReadings:
         for stream, change in changes:
             if stream.direction == "import":
                 late_ms = min(late_ms, _first_change(change.quarter_hours, judged_ms))
+        if late_ms < self._judging.get(user_id, 0):
+            self._changes[user_id] += 1
         if late_ms < judged_ms and (late_ms := quarter_hour_start(late_ms)) < self._late[user_id]:
             turn.detectors[user_id, LATE] = late_entry(late_ms)
             self._late[user_id] = late_ms
@@ -70,13 +86,19 @@ class LateReadings:
     def follow(self, turn: Recorded) -> None:
         """Take over what a turn changes."""
         for (user_id, key), entry in turn.detectors.items():
+            self._changes[user_id] += 1
             if user_id in self._judged and key == HOME and entry is not None:
                 self._judged[user_id] = judged_until({HOME: entry})
                 self._judging.pop(user_id, None)
             elif user_id in self._judged and key == LATE:
                 self._late[user_id] = late_of({} if entry is None else {LATE: entry})
+        for episode in turn.episodes:
+            if episode.finding is not None:
+                self._changes[episode.user_id] += 1
         for user_id in turn.forgotten_users:
             self._judged.pop(user_id, None)
+        if turn.forgotten_users or turn.erased:
+            self._changes_of_all += 1
 
 
 def _first_change(quarters: Mapping[int, Sequence[int]], before_ms: int) -> int:

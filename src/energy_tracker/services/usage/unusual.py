@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,21 +17,19 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_MINUTE, MS_PER_QUARTER_HOUR, quarter_hour_start
 from energy_tracker.kit.problems import Problem
 from energy_tracker.services.usage.closing import Closing
-from energy_tracker.services.usage.history import episodes_of
 from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.detection.household import HOME, HomeRules, Household, begun_anew
 from energy_tracker.services.usage.model.detection.keeping import device_of, gone_back
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.records import (
-    LATE,
     NEVER_MS,
     WatchSettings,
-    household_of,
     late_of,
     settings_of,
 )
 from energy_tracker.services.usage.ports import Directory, Homes, ReadingStore, Recorded
 from energy_tracker.services.usage.recording import Recorder
+from energy_tracker.services.usage.remembered import RememberedHome, RememberedHomes, Version
 from energy_tracker.services.usage.unusual_judging import Judging
 
 log = logging.getLogger(__name__)
@@ -41,6 +39,14 @@ PIECE_MS: Final = MS_PER_DAY
 
 LOOK_AGAIN_MS: Final = MS_PER_MINUTE
 _REST_MS: Final = 60 * MS_PER_MINUTE
+
+
+class _Quiet(NamedTuple):
+    """A home of which nothing was to be judged beyond an instant, in ms since 1970."""
+
+    version: Version
+    devices: Sequence[DirectoryDevice]
+    until_ms: int
 
 
 @dataclass
@@ -58,8 +64,10 @@ class UnusualWatch:
         """Held by whoever reads what is known of a home and stores something that follows from it."""
         self.wishes_changed: set[int] = set()
         """Homes that have just said how they want to be watched."""
-        self.closing = Closing(self.store)
+        self.closing = Closing(self.store, self.recorder)
+        self.remembered = RememberedHomes(self.store, self.recorder)
         self._look_at_ms: dict[int, int] = {}
+        self._quiet: dict[int, _Quiet] = {}
 
     async def look(self) -> bool:
         """Judge one piece of each home that has closed quarter-hours; return whether there may be more."""
@@ -86,46 +94,75 @@ class UnusualWatch:
         return self.homes.partition_of(user_id) in self.homes.partitions
 
     async def _judge_a_piece(self, user: DirectoryUser) -> bool:
-        """Judge up to a day of a home; return whether there is more."""
+        """Judge up to a day of a home; return whether there may be more."""
         async with self.one_at_a_time:
             devices = self.watched(user.id)
-            entries = await self.store.detectors(user.id)
-            known = household_of(entries)
-            household, firsts = await self._begin(known, entries, devices)
+            if await self._is_quiet(user.id, devices):
+                return False
+            home = await self.remembered.home(user.id)
+            household, firsts = await self._begin(home, devices)
             self._look_at_ms[user.id] = self.clock.now_ms() + LOOK_AGAIN_MS
             if household is None:
                 return False
             from_ms = household.through_ms
             closed_ms = await self.closing.closed_until(devices, from_ms=from_ms, now_ms=self.clock.now_ms())
-            is_again = household is not known and household.again_until_ms > 0
-            if closed_ms <= (household.again_until_ms if is_again else from_ms):
-                return False  # what came late is looked at with the next quarter-hour that is closed
+            is_again = household is not home.household and household.again_until_ms > 0
+            until_ms = household.again_until_ms if is_again else from_ms
+            if closed_ms <= until_ms:  # what came late is looked at with the next quarter-hour that is closed
+                self._quiet[user.id] = _Quiet(home.version, devices, until_ms)
+                return False
             to_ms = min(closed_ms, quarter_hour_start(from_ms + PIECE_MS))
             async with self.recorder.alone():
                 await self.recorder.late.begin_to_judge(user.id, to_ms)
-            quarters = await self.closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms)
-            judging = Judging(user.id, household, entries, await episodes_of(self.store, user.id), self.directory)
-            if household is not known and not is_again:
+                recent = self.closing.recent(devices, from_ms=from_ms, to_ms=to_ms)
+            quarters = await self.closing.quarter_hours(devices, from_ms=from_ms, to_ms=to_ms, recent=recent)
+            judging = Judging(user.id, household, home, self.directory)
+            if household is not home.household and not is_again:
                 judging.forget_copies()
             await self._judge(judging, user, devices, quarters, to_ms=to_ms)
             looked_at = {key: first_ms for key, first_ms in firsts.items() if first_ms < to_ms}
             first_ms = looked_at | dict(judging.household.first_ms)
             judging.household = msgspec.structs.replace(judging.household, first_ms=first_ms)
-            await self._store(judging)
+            is_stored = await self._store(judging, goes_on=household is home.household)
+            if is_stored and to_ms == closed_ms:
+                self._quiet[user.id] = _Quiet(self.recorder.late.version(user.id), devices, to_ms)
+                return False
             del self._look_at_ms[user.id]
             return True
 
-    async def _store(self, judging: Judging) -> None:
-        """Store what follows, unless something else was stored of the home meanwhile: then it is judged again."""
+    async def _is_quiet(self, user_id: int, devices: Sequence[DirectoryDevice]) -> bool:
+        """Tell whether a home is as it was when it was looked at last, and no more of it closed."""
+        quiet = self._quiet.pop(user_id, None)
+        if quiet is None or quiet.version != self.recorder.late.version(user_id) or quiet.devices != devices:
+            return False
+        until_ms = quiet.until_ms
+        closed_ms = await self.closing.closed_until(devices, from_ms=until_ms, now_ms=self.clock.now_ms())
+        if closed_ms > until_ms:
+            return False
+        self._quiet[user_id] = quiet
+        self._look_at_ms[user_id] = self.clock.now_ms() + LOOK_AGAIN_MS
+        return True
+
+    async def _store(self, judging: Judging, *, goes_on: bool) -> bool:
+        """Store what follows, unless something else was stored of the home meanwhile: then it is judged again.
+
+        Return whether it is stored; `goes_on` is whether it followed from what was stored before.
+        """
+        user_id = judging.user_id
         async with self.recorder.alone():
-            user_id, turn = judging.user_id, judging.finish(now_ms=self.clock.now_ms())
-            for key in list(turn.detectors):
-                device_id = device_of(key[1])
-                if device_id is not None and self.directory.device(device_id) is None:
-                    del turn.detectors[key]
-            now = await self.store.detectors(user_id)
-            if all(now.get(key) == judging.entries.get(key) for key in (HOME, LATE)):
-                await self.commit_here(user_id, turn)
+            turn = judging.finish(now_ms=self.clock.now_ms())
+            gone = [key for key in turn.detectors if self._is_gone(device_of(key[1]))]
+            for key in gone:
+                del turn.detectors[key]
+            if not self.remembered.is_as_it_was(user_id, judging.home):
+                return False
+            is_stored = await self.commit_here(user_id, turn)
+            if is_stored and goes_on and not gone:
+                self.remembered.follow(user_id, judging.home, judging.household, turn)
+            return is_stored
+
+    def _is_gone(self, device_id: int | None) -> bool:
+        return device_id is not None and self.directory.device(device_id) is None
 
     async def commit_here(self, user_id: int, turn: Recorded) -> bool:
         """Store a turn about a home, alone; False: the home is not this process's any more, or gone."""
@@ -135,13 +172,14 @@ class UnusualWatch:
         return True
 
     async def _begin(
-        self, known: Household | None, entries: Mapping[int, bytes], devices: Sequence[DirectoryDevice]
+        self, home: RememberedHome, devices: Sequence[DirectoryDevice]
     ) -> tuple[Household | None, dict[int, int]]:
         """Return what is known of a home, and the quarter-hours in which devices begin that were not looked at.
 
         A new home, or one of which the past of a device that was not looked at begins before, an import, begins with
         its readings. One of which readings came late is again as it was before them, as far as that is kept.
         """
+        known, entries = home.household, home.entries
         firsts = {
             device.id: quarter_hour_start(first_ms)
             for device in devices
@@ -171,7 +209,7 @@ class UnusualWatch:
         watched = {device.id for device in devices}
         kept = {key: state for key, state in judging.household.devices.items() if key in watched}
         judging.household = msgspec.structs.replace(judging.household, devices=kept)
-        rules = rules_of_home(user, devices, settings_of(judging.entries))
+        rules = rules_of_home(user, devices, settings_of(judging.home.entries))
         for start_ms in range(judging.household.through_ms, to_ms, MS_PER_QUARTER_HOUR):
             judging.judge(quarters.get(start_ms, {}), rules, now_ms=self.clock.now_ms())
             await asyncio.sleep(0)

@@ -1,6 +1,6 @@
 """A piece of a home while it is judged: which episodes open, change and end by what is found."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -21,23 +21,17 @@ from energy_tracker.services.usage.model.detection.records import LATE, entries_
 from energy_tracker.services.usage.model.episodes import Episode, open_unusual, unusual_id
 from energy_tracker.services.usage.news import tell
 from energy_tracker.services.usage.ports import Directory, Recorded
+from energy_tracker.services.usage.remembered import RememberedHome
 
 
 class Judging:
-    """Goes on from what is known of a home; `entries` are what the store has of it, `known` are its episodes."""
+    """Goes on from a household, of which `home` is what the store has."""
 
-    def __init__(
-        self,
-        user_id: int,
-        household: Household,
-        entries: Mapping[int, bytes],
-        known: Iterable[Episode],
-        directory: Directory,
-    ) -> None:
+    def __init__(self, user_id: int, household: Household, home: RememberedHome, directory: Directory) -> None:
         self.user_id = user_id
         self.household = household
-        self.entries = entries
-        self._known = {each.id: each for each in known}
+        self.home = home
+        self._known = dict(home.episodes)
         self._directory = directory
         self._turn = Recorded()
         self._copies: dict[int, bytes | None] = {}
@@ -45,13 +39,13 @@ class Judging:
 
     def forget_copies(self) -> None:
         """Forget what the home was like: it begins anew, and so is kept as it is now."""
-        self._copies |= without_copies(self.entries)
+        self._copies |= without_copies(self.home.entries)
         self._begins_at_ms = self.household.through_ms
 
     def judge(self, quarters: Mapping[int, QuarterHour], rules: HomeRules, *, now_ms: int) -> None:
         """Take the next quarter-hour."""
         if self.household.through_ms % MS_PER_DAY == 0 or self.household.through_ms == self._begins_at_ms:
-            self._copies |= copy_of(self.household, self.entries)
+            self._copies |= copy_of(self.household, self.home.entries)
         self.household, found = judge_quarter(self.household, quarters, rules)
         for one in found:
             self._take(one, now_ms=now_ms)
@@ -59,8 +53,8 @@ class Judging:
     def finish(self, *, now_ms: int) -> Recorded:
         """Return the turn that stores what follows from all that was judged."""
         self._follow_what_goes_on(now_ms=now_ms)
-        late: dict[int, bytes | None] = {LATE: None} if LATE in self.entries else {}
-        entries: dict[int, bytes | None] = {**self._copies, **late, **entries_of(self.household)}
+        late: dict[int, bytes | None] = {LATE: None} if LATE in self.home.entries else {}
+        entries: dict[int, bytes | None] = {**self._copies, **late, **entries_of(self.household, self.home.encoder)}
         self._turn.detectors = {(self.user_id, key): entry for key, entry in entries.items()}
         return self._turn
 

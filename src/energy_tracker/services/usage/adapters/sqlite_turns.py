@@ -110,11 +110,14 @@ def _write_episodes(connection: apsw.Connection, recorded: Recorded) -> None:
             " ON CONFLICT DO UPDATE SET ended_ms = excluded.ended_ms, body = excluded.body",
             (episode.id, episode.user_id, episode.device_id, episode.opened_ms, episode.ended_ms, as_text(episode)),
         )
-    for (user_id, device_id), state in recorded.detectors.items():
+    for subject, state in recorded.detectors.items():
         if state is None:
-            connection.execute("DELETE FROM detector WHERE (user_id, device_id) = (?, ?)", (user_id, device_id))
-        else:
-            connection.execute("INSERT OR REPLACE INTO detector VALUES (?, ?, ?)", (user_id, device_id, state))
+            connection.execute("DELETE FROM detector WHERE (user_id, device_id) = (?, ?)", subject)
+    insert_rows(
+        connection,
+        "INSERT OR REPLACE INTO detector",
+        [(*subject, state) for subject, state in recorded.detectors.items() if state is not None],
+    )
     for span in recorded.judged:
         connection.execute("DELETE FROM to_judge WHERE (user_id, from_ms, to_ms) = (?, ?, ?)", span)
     for span in recorded.to_judge:

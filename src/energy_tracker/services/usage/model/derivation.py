@@ -14,6 +14,7 @@ import msgspec
 
 from energy_tracker.kit.instants import MS_PER_HOUR
 from energy_tracker.services.usage.model.fold import State, advance, advance_all, tail
+from energy_tracker.services.usage.model.measured import Measured, measured_by
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading, counted_kind
 from energy_tracker.services.usage.model.steps import QuarterHours, Step
 
@@ -50,6 +51,10 @@ class Change:
     """The steps that were settled, in order."""
     taken_back: list[Step] = field(default_factory=list)
     """The steps that were settled before and are not any more."""
+    settled_by: list[Reading] | None = None
+    """The reading that settled each step; None where more changes than what was settled."""
+    measured: dict[int, Measured] | None = None
+    """What several settled steps say of quarter-hours, by their start in ms, where that was wanted."""
 
 
 class KindHasChanged(Exception):
@@ -70,8 +75,8 @@ def _hour_of(reading: Reading) -> int:
     return reading.time_ms // MS_PER_HOUR
 
 
-def extend(head: Head | None, readings: Sequence[Reading], rules: DeviceRules) -> Change:
-    """Fold readings, in order, behind the head. Raises `KindHasChanged`."""
+def extend(head: Head | None, readings: Sequence[Reading], rules: DeviceRules, *, measure: bool = True) -> Change:
+    """Fold readings, in order, behind the head; `measure` is whether `measured` is wanted. Raises `KindHasChanged`."""
     present = _present(head, readings)
     kind = counted_kind(rules.kind, present)
     if head is not None and head.state is not None and kind != counted_kind(rules.kind, head.present):
@@ -81,17 +86,29 @@ def extend(head: Head | None, readings: Sequence[Reading], rules: DeviceRules) -
     hour = head.last_ms // MS_PER_HOUR if head else None
     last = readings[-1]
     change = Change(Head(last.time_ms, last.key, present, None))
-    quarter_hours, settled = change.quarter_hours, change.steps
-    for its_hour, together in groupby(readings, key=_hour_of):
+    quarter_hours, settled, settled_by = change.quarter_hours, change.steps, list[Reading]()
+    for its_hour, together in _by_hour(readings):
         if its_hour != hour:
             hour = its_hour
             change.checkpoints[hour * MS_PER_HOUR] = state
-        state = advance_all(state, [reading for reading in together if reading.kind == kind], rules, settled)
+        counted = together if len(present) == 1 else [reading for reading in together if reading.kind == kind]
+        state = advance_all(state, counted, rules, settled, settled_by)
     quarter_hours.add_all(settled)
+    change.settled_by = settled_by
+    if measure and len(settled) > 1:
+        change.measured = measured_by(settled_by, settled, quarter_hours)
     if state is not before:
         _replace_tail(quarter_hours, before, state, rules)
     change.head = Head(last.time_ms, last.key, present, state)
     return change
+
+
+def _by_hour(readings: Sequence[Reading]) -> Iterable[tuple[int, Sequence[Reading]]]:
+    """Return readings, in order, by the hour that they lie in; mostly that is one."""
+    hour = _hour_of(readings[0])
+    if hour == _hour_of(readings[-1]):
+        return ((hour, readings),)
+    return ((its_hour, list(together)) for its_hour, together in groupby(readings, key=_hour_of))
 
 
 async def refold(

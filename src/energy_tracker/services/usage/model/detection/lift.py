@@ -22,14 +22,14 @@ def lift(hours: Sequence[int], past: Sequence[Day]) -> int:
     of the median.
     """
     total = known = 0
-    for hour, mean in enumerate(hours):
+    for mean, column in zip(hours, zip(*[day.hours for day in past], strict=True), strict=False):
         if mean == NOTHING:
             continue
-        usual = sorted(day.hours[hour] for day in past if day.hours[hour] != NOTHING)
+        usual = sorted([each for each in column if each != NOTHING])
         if len(usual) < LEAST_PAST:
             continue
         middle = usual[len(usual) // 2]
-        deviations = sorted(abs(each - middle) for each in usual)
+        deviations = sorted([abs(each - middle) for each in usual])
         spread = max(deviations[len(deviations) // 2], middle // 20, LEAST_SPREAD_MW)
         total += max(-CLIPPED, min(CLIPPED, (mean - middle) * 100 // spread))
         known += 1

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from energy_tracker.services.usage.model.detection.household import HOME, NOTICES_A_MONTH, Household, Judged
-from energy_tracker.services.usage.model.detection.state import State, decode, encode
+from energy_tracker.services.usage.model.detection.state import State, StateEncoder, decode
 
 SETTINGS: Final = -1
 """Stands for what a home wants of its watching, where a device's id would be."""
@@ -35,6 +35,17 @@ class _Home(msgspec.Struct, frozen=True, array_like=True):
     again_until_ms: int = 0
 
 
+class _EncodedHome(msgspec.Struct, frozen=True, array_like=True):
+    """The same, its state as bytes."""
+
+    through_ms: int
+    home: msgspec.Raw
+    first_ms: dict[int, int]
+    judged: tuple[Judged, ...]
+    normal: tuple[tuple[int, int], ...]
+    again_until_ms: int
+
+
 class _Judged(msgspec.Struct, frozen=True, array_like=True):
     through_ms: int
 
@@ -44,18 +55,19 @@ _home = msgspec.msgpack.Decoder(_Home)
 _settings = msgspec.json.Decoder(WatchSettings)
 
 
-def entries_of(household: Household) -> dict[int, bytes]:
-    """Return the entries of a household, by device."""
-    record = _Home(
+def entries_of(household: Household, encoder: StateEncoder | None = None) -> dict[int, bytes]:
+    """Return the entries of a household, by device; `encoder` knows what it encoded of it before."""
+    encoder = encoder or StateEncoder()
+    record = _EncodedHome(
         household.through_ms,
-        household.home,
+        encoder.raw(HOME, household.home),
         dict(household.first_ms),
         household.judged,
         household.normal,
         household.again_until_ms,
     )
     entries = {HOME: msgspec.msgpack.encode(record)}
-    return entries | {device_id: encode(state) for device_id, state in household.devices.items()}
+    return entries | {device_id: encoder.encode(device_id, state) for device_id, state in household.devices.items()}
 
 
 def household_of(entries: Mapping[int, bytes]) -> Household | None:

@@ -7,6 +7,7 @@ where nothing was moved.
 
 from collections.abc import Sequence
 from math import log2
+from operator import mul
 from typing import Final
 
 from energy_tracker.kit.instants import MS_PER_DAY
@@ -62,20 +63,27 @@ def use_limit(days: Sequence[Day], floor: int, peak: int) -> int:
 def evidence(history: Sequence[Day]) -> tuple[int, ...]:
     """Return for each of `SPANS` the evidence in tenths of a bit that the last days were moved."""
     days = [day.used for day in history if day.used != UNKNOWN]
-    return tuple(_evidence(days[:-span], days[-span:]) for span in SPANS)
+    uses = _uses(days)
+    return tuple(_evidence(uses, len(days) - span, days[-span:]) for span in SPANS)
 
 
-def _evidence(past: Sequence[int], recent: Sequence[int]) -> int:
-    if len(past) < LEAST_PAST:
+def _uses(days: Sequence[int]) -> list[int]:
+    """Return in how many of the days each hour was used; by columns of text, since that is what is fast."""
+    return [column.count("1") for column in zip(*[f"{day:0{HOURS}b}" for day in days], strict=True)][::-1]
+
+
+def _evidence(uses: Sequence[int], past: int, recent: Sequence[int]) -> int:
+    """Return the evidence for the recent days beside the past ones before them; `uses` are those of both."""
+    if past < LEAST_PAST:
         return 0
-    uses = [sum(day >> hour & 1 for day in past) for hour in range(HOURS)]
-    counts = [sum(day >> hour & 1 for day in recent) for hour in range(HOURS)]
-    if sum(counts) * len(past) * 10 < sum(uses) * len(recent) * 7:
+    counts = _uses(recent)
+    uses = [both - count for both, count in zip(uses, counts, strict=True)]
+    if sum(counts) * past * 10 < sum(uses) * len(recent) * 7:
         return 0  # used less, as on a holiday, is not used at other hours
-    more = [_TENTHS_OF_BITS[len(past) - count + 2] - _TENTHS_OF_BITS[count + 2] for count in uses]
-    seen = [(hour, count) for hour, count in enumerate(counts) if count]
-    here = min(sum(count * more[(hour - move) % HOURS] for hour, count in seen) for move in JITTER)
-    moved = min(sum(count * more[hour - move] for hour, count in seen) for move in MOVES)
+    more = [_TENTHS_OF_BITS[past - count + 2] - _TENTHS_OF_BITS[count + 2] for count in uses] * 3
+    # hour by hour, what it is likelier that the hour so many before it was not used
+    here: int = min([sum(map(mul, counts, more[HOURS - move :])) for move in JITTER])
+    moved: int = min([sum(map(mul, counts, more[HOURS - move :])) for move in MOVES])
     return here - moved
 
 
