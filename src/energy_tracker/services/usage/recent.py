@@ -14,7 +14,7 @@ from energy_tracker.services.usage.model.readings import DeviceRules, Stream
 from energy_tracker.services.usage.ports import DeviceState
 
 MOST_KEPT: Final = 30_000
-"""So many quarter-hours of all streams take about 8 MB; beyond that, all are forgotten."""
+"""So many quarter-hours of all streams take about 9 MB; beyond that, all are forgotten."""
 
 
 @dataclass(slots=True)
