@@ -266,8 +266,9 @@ async def test_a_model_that_comes_back_is_asked_again_after_a_while():
         ollama.FakeOllama([ollama.fails(503), ollama.tells([GOOD])]) as model,
         running(ollama_base_url=model.url) as service,
     ):
-        assert (await service.get("overview/1"))["adviser"] == "rules"
-        await service.clock.sleep(60)
+        while not model.asked:  # a machine that is busy may not even connect in time
+            assert (await service.get("overview/1"))["adviser"] == "rules"
+            await service.clock.sleep(60)
         assert (await service.get("overview/1"))["adviser"] == "ollama:deepseek-r1"
 
 

@@ -75,14 +75,18 @@ async def goes_through(options: KafkaOptions) -> None:
         assert (await log.health()).status == "UP"
 
 
+REFUSED_S = 2.5
+"""By then a broker on a busy machine has refused a login, too."""
+
+
 async def refusal(options: KafkaOptions) -> str:
     """Return what is said where nothing goes through: much the same, whoever finds out."""
-    options = replace(options, answer_s=1)
+    options = replace(options, answer_s=REFUSED_S)
     async with (
-        KafkaProducer.open(options, delivery_timeout_s=1) as producer,
+        KafkaProducer.open(options, delivery_timeout_s=REFUSED_S) as producer,
         KafkaEventLog.open(options=options, clock=SystemClock()) as log,
     ):
-        making = create_topics(options, [topic_plan(options, "t", 1, {})], timeout_s=1)
+        making = create_topics(options, [topic_plan(options, "t", 1, {})], timeout_s=REFUSED_S)
         appending = producer.send("t", [Message(None, b"{}")])
         found = await asyncio.gather(making, appending, log.lag("t", group="g"), return_exceptions=True)
         health = await log.health()
@@ -151,7 +155,11 @@ async def test_a_broker_that_hangs_is_waited_out(broker: Broker) -> None:
 async def test_questions_about_groups_to_a_broker_that_hangs_end_in_bounded_time(broker: Broker) -> None:
     options = replace(broker.options(), answer_s=1)
     async with kafka_log({"t": 2}, options=options) as log, asyncio.timeout(SOON_S):
-        assert await log.committed("t", group="g") == BEFORE_ALL
+        known = None
+        while known is None:  # a machine that is busy may not answer in time
+            with suppress(LogUnavailable):
+                known = await log.committed("t", group="g")
+        assert known == BEFORE_ALL
         with broker.paused():
             with suppress(LogUnavailable):
                 while True:  # until it has really stopped
