@@ -218,7 +218,6 @@ class KafkaConsumer:
             if self._hearing.is_deaf(self._consumer, self._committed):
                 self._begin_with_another_client()
             return
-        self._hearing.heard()
         self._fetched.add([first])
         if self._fetched:
             self._complaints.forget()

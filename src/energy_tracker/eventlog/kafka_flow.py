@@ -8,6 +8,7 @@ All calls of the Kafka client happen in one thread, so that no partition changes
 """
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -22,6 +23,9 @@ from energy_tracker.eventlog.kafka_flow_orders import Assignment, FlowCommit, Fl
 from energy_tracker.eventlog.kafka_flow_thread import FlowThread
 from energy_tracker.eventlog.port import LogUnavailable, Record
 from energy_tracker.kit.health import PartHealth
+from energy_tracker.kit.problems import Problem
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Assignment", "FlowCommit", "FlowOptions", "KafkaFlow", "PartitionsMoved"]
 
@@ -101,11 +105,14 @@ class KafkaFlow:
             await asyncio.sleep(_LOOK_AGAIN_S)
             if self._assignment is None or (not self._worker.lag() and time.monotonic() - looked_at < _LOOK_IDLE_S):
                 continue
-            async with KafkaAdmin(kafka.client_config(), answer_s=kafka.answer_s) as admin:
-                await self._look(admin, self._assignment)
-                while self._worker.lag() and self._assignment is not None:
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+            try:
+                async with KafkaAdmin(kafka.client_config(), answer_s=kafka.answer_s) as admin:
                     await self._look(admin, self._assignment)
+                    while self._worker.lag() and self._assignment is not None:
+                        await asyncio.sleep(_LOOK_AGAIN_S)
+                        await self._look(admin, self._assignment)
+            except Problem as problem:
+                log.warning("nobody can ask how far it goes: %s", problem.detail)
             looked_at = time.monotonic()
 
     async def _look(self, admin: KafkaAdmin, assignment: Assignment) -> None:

@@ -121,11 +121,13 @@ class FlowThread:
 
     def _begin_with_another_consumer(self) -> None:
         log.warning("the flow of %s goes on with another client", self._options.group)
-        lost, self._failures, self._deaf_since = self._consumer, 0, None
-        self._idle_since = time.monotonic()
+        lost, self._failures, self._idle_since = self._consumer, 0, time.monotonic()
+        try:
+            self._join_group()
+        except KafkaException as error:  # as while its certificate is changed: the old one is better than none
+            return log.warning("there is no other client for %s: %s", self._options.group, error)
         self._void()
         self._owned = self._to_take = None
-        self._join_group()
         leave_behind(lost)
 
     def _take_order(self, order: Order) -> None:
@@ -246,6 +248,7 @@ class FlowThread:
         """Say that what was given holds no longer."""
         self._number += 1
         self._health.lost()
+        self._deaf_since = None
         self._held.clear()
         self._tell(None)
         if self._request is not None:

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CHILD_S: Final = 60.0
+_CHILD_S: Final = 20.0
+_TOO_EARLY: Final = 75
+"""The child's exit status where a coordinator has decided, and may not have written all marks yet."""
 _ANSWER_MS: Final = 10_000
 _STRANGE_AFTER_MS: Final = 30_000
 """So old is the transaction of another process before it is touched: whoever runs it may be about to go on."""
@@ -39,10 +41,11 @@ _UNDECIDED: Final = "Ongoing"
 
 
 class _Request(msgspec.Struct):
-    """What the child is to do: among the partitions of these topics, `own` are transactional ids that nobody uses."""
+    """What the child is to do: see `end_hanging_transactions`."""
 
     options: KafkaOptions
     topics: Sequence[str]
+    prefix: str
     own: Sequence[str]
 
 
@@ -58,13 +61,15 @@ class Open(NamedTuple):
     last_ms: int
 
 
-def end_hanging_transactions(options: KafkaOptions, topics: Collection[str], *, own: Collection[str]) -> None:
+def end_hanging_transactions(
+    options: KafkaOptions, topics: Collection[str], *, prefix: str, own: Collection[str]
+) -> bool:
     """Write the marks that are missing in the topics, which are named as on the broker, and in the groups' positions.
 
-    Blocks, and never fails: what cannot be done is logged, and may be tried again. `own` transactional ids are those
-    with which nothing is begun meanwhile.
+    Only transactional ids that begin with `prefix` are looked at; with those in `own` nothing is begun meanwhile.
+    Blocks, and never fails: what cannot be done is logged. False: it is to be tried again.
     """
-    request = msgspec.json.encode(_Request(options, sorted(topics), sorted(own)))
+    request = msgspec.json.encode(_Request(options, sorted(topics), prefix, sorted(own)))
     command = [sys.executable, "-m", "energy_tracker.eventlog.kafka_hanging"]
     try:
         child = subprocess.run(  # noqa: S603 - this interpreter, and this module
@@ -72,12 +77,15 @@ def end_hanging_transactions(options: KafkaOptions, topics: Collection[str], *, 
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         log.warning("hanging transactions could not be looked for: %s", error)
-        return
-    for line in child.stdout.decode().splitlines():
+        return False
+    for line in child.stdout.decode(errors="replace").splitlines():
         log.warning("%s", line)
+    if child.returncode == _TOO_EARLY:
+        return False
     if child.returncode:
         said = child.stderr.decode(errors="replace").strip().splitlines()
         log.warning("hanging transactions could not be looked for: %s", said[-1][:300] if said else "no reason given")
+    return not child.returncode
 
 
 def main() -> None:
@@ -87,9 +95,12 @@ def main() -> None:
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=_Request)
     admin = KafkaAdminClient(**_config(request.options))
     try:
-        sys.stdout.writelines(f"{line}\n" for line in _end(admin, request))
+        said, is_done = _end(admin, request)
+        sys.stdout.writelines(f"{line}\n" for line in said)
     finally:
         admin.close()
+    if not is_done:
+        sys.exit(_TOO_EARLY)
 
 
 def _config(options: KafkaOptions) -> dict[str, object]:
@@ -113,8 +124,8 @@ def _config(options: KafkaOptions) -> dict[str, object]:
     return config
 
 
-def _end(admin: "KafkaAdminClient", request: _Request) -> Sequence[str]:
-    """Write the missing marks; return a line for each transaction."""
+def _end(admin: "KafkaAdminClient", request: _Request) -> tuple[Sequence[str], bool]:
+    """Write the missing marks; return a line for each transaction, and whether nothing is about to be marked."""
     leaders = _leaders(admin, [*request.topics, _OFFSETS])
     suspects = _under_way(admin, leaders)
     states = _states(admin, {each.producer_id for each in suspects})
@@ -123,6 +134,8 @@ def _end(admin: "KafkaAdminClient", request: _Request) -> Sequence[str]:
     # The coordinator says that it is done once all marks are written: what is open after that was passed over.
     for each in set(suspects) & set(_under_way(admin, leaders)):
         name, state = states.get(each.producer_id, ("", ""))
+        if not name.startswith(request.prefix):
+            continue
         if state in _OUTCOMES and (name in request.own or each.last_ms < strange_ms):
             hanging[name, _OUTCOMES[state]].append(each)
     for (_, committed), left in hanging.items():
@@ -131,13 +144,14 @@ def _end(admin: "KafkaAdminClient", request: _Request) -> Sequence[str]:
     abandoned = {name for name, state in states.values() if state == _UNDECIDED and name in request.own}
     for name in abandoned:
         _abort(request.options, name)
-    return [
+    said = [
         *(
             f"The transaction of {name} was {'committed' if committed else 'aborted'}; {len(left)} partitions know now."
             for (name, committed), left in hanging.items()
         ),
         *(f"The transaction of {name} is aborted: it was not finished." for name in abandoned),
     ]
+    return said, not any(state.startswith("Prepare") for _, state in states.values())
 
 
 def _leaders(admin: "KafkaAdminClient", topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
@@ -147,6 +161,7 @@ def _leaders(admin: "KafkaAdminClient", topics: Sequence[str]) -> Mapping[tuple[
         for topic in admin.describe_topics(topics)
         if not topic["error_code"]
         for partition in topic["partitions"]
+        if partition["leader_id"] >= 0
     }
 
 

@@ -13,21 +13,17 @@ _ANSWER_S: Final = 1.0
 
 
 class Hearing:
-    """Tells a consumer to which nothing comes, though something waits, from one that is at the end."""
+    """Tells a consumer to which nothing comes of a partition, though something waits, from one that is at its end."""
 
     def __init__(self, broker_topic: str) -> None:
         self._broker_topic = broker_topic
-        self.heard()
-
-    def heard(self) -> None:
-        """Say that something came."""
         self._looked_at = time.monotonic()
         self._waited: Mapping[int, int] = {}
 
     def is_deaf(self, consumer: Consumer, committed: Mapping[int, int]) -> bool:
         """Look, now and then, whether something waits behind what is committed, and did at the look before, too.
 
-        Called when nothing came and nothing is under way. Blocks for a second where no broker answers.
+        Called when nothing came just now and nothing is under way. Blocks for a second where no broker answers.
         """
         if time.monotonic() - self._looked_at < SILENT_S:
             return False
@@ -35,9 +31,8 @@ class Hearing:
             waits = {partition: at for partition, at in committed.items() if self._waits(consumer, partition, at)}
         except KafkaException:
             waits = {}
-        waited = self._waited
-        self.heard()
-        self._waited = waits
+        self._looked_at = time.monotonic()
+        waited, self._waited = self._waited, waits
         return any(waited.get(partition) == at for partition, at in waits.items())
 
     def _waits(self, consumer: Consumer, partition: int, at: int) -> bool:

@@ -188,7 +188,7 @@ class KafkaProducer:
                 self._replace()
             elif self._is_late and time.monotonic() - self._made_at > self._timeout_s:
                 self._retire()
-        for producer in (*self._retired, self._producer):
+        for producer in (self._producer, *self._retired):
             producer.flush(self._timeout_s + _SPARE_S)
             self._give_up(producer)
 
@@ -200,10 +200,15 @@ class KafkaProducer:
     def _retire(self) -> None:
         """Go on with a new producer; what the old one has not delivered yet stays with it."""
         log.info("Kafka has not confirmed messages in time; a new producer takes the next ones")
+        self._is_late = False
+        try:
+            following = self._new()
+        except Problem as problem:  # as while its certificate is changed: the old one is better than none
+            log.warning("there is no new producer: %s", problem.detail)
+            return
         with self._exchange:
-            self._is_late = False
             self._retired.append(self._producer)
-            self._producer = self._new()
+            self._producer = following
 
     def _replace(self) -> None:
         """Go on with a new producer where the old one can send nothing any more."""

@@ -22,6 +22,9 @@ TRANSACTION_TIMEOUT_MS: Final = 15_000
 """After this the broker gives up a transaction whose producer has gone, and others may go on."""
 _SUSPICIOUS_S: Final = 2.0
 """A commit that took so long may have outlived its broker, and some partitions may not have been told of it."""
+_LOOK_AGAIN_S: Final = 10.0
+_LOOKS: Final = 6
+"""So often hanging transactions are looked for in vain, as where that is not allowed, until the next suspicion."""
 _HANGS_S: Final = 20.0
 """A call that should have returned after `TIMEOUT_S` never will."""
 
@@ -51,6 +54,8 @@ class Transactions:
         self._topics = topics
         self._name = ""
         self.may_hang = False
+        self._look_again_at = 0.0
+        self._looks = 0
         self._config = {
             **options.client_config(),
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
@@ -87,9 +92,12 @@ class Transactions:
 
     def end_hanging(self) -> None:
         """Where it `may_hang`, have those marks written that a broker passed over: readers wait for them for ever."""
-        if self.may_hang:
-            self.may_hang = False
-            end_hanging_transactions(self._options, self._topics, own=[self._name])
+        now = time.monotonic()
+        if self.may_hang and now >= self._look_again_at:
+            prefix = f"{self._group}-"
+            is_done = end_hanging_transactions(self._options, self._topics, prefix=prefix, own=[self._name])
+            self._looks = 0 if is_done else self._looks + 1
+            self.may_hang, self._look_again_at = 0 < self._looks < _LOOKS, now + _LOOK_AGAIN_S
 
     def close(self) -> None:
         """Let go of the producer."""

@@ -189,7 +189,7 @@ async def servers_side(servers: Servers, clock: Clock) -> AsyncIterator[Side]:
         async def waiting() -> Sequence[str]:
             found = []
             holdings = await store.holdings()
-            if (await backends.intake.intake(beyond=holdings)).queued or holdings.on_the_way:
+            if (await backends.intake.intake(beyond=holdings)).queued or holdings.on_the_way > 0:
                 found.append("readings wait in the log")
             if await log.lag(topics.ENERGY_ALERT_EPISODES, group=topics.ALERT_GROUP):
                 found.append("news of alerts waits")

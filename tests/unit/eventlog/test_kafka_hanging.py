@@ -143,15 +143,16 @@ def position(options: KafkaOptions) -> int:
         consumer.close()
 
 
-def end(options: KafkaOptions, *, own: Sequence[str]) -> None:
-    end_hanging_transactions(options, [options.topic("t"), options.topic("missing")], own=own)
+def end(options: KafkaOptions, *, own: Sequence[str], prefix: str = "") -> bool:
+    topics = [options.topic("t"), options.topic("missing")]
+    return end_hanging_transactions(options, topics, prefix=prefix or options.topic_prefix, own=own)
 
 
 async def test_what_was_committed_is_there_for_readers_and_positions(options: KafkaOptions) -> None:
     transaction = Transaction(options, committed=True)
     with pytest.raises(KafkaException, match="Timed out"):
         position(options)
-    end(options, own=[transaction.name])
+    assert end(options, own=[transaction.name])
     assert sorted(readable(options)) == [b"before", b"before", b"hanging", b"hanging"]
     assert position(options) == 2
 
@@ -176,6 +177,13 @@ async def test_the_transaction_of_a_process_that_has_ended_is_ended(options: Kaf
     assert sorted(readable(options)) == [b"before", b"before", b"hanging", b"hanging"]
 
 
+async def test_the_transaction_of_another_application_is_none_of_ours(options: KafkaOptions) -> None:
+    transaction = Transaction(options, committed=True, since_ms=HOUR_MS)
+    assert end(options, own=[transaction.name], prefix="usage-service-")
+    with pytest.raises(KafkaException, match="Timed out"):
+        position(options)
+
+
 async def test_what_a_client_has_begun_and_left_is_aborted_at_once(options: KafkaOptions) -> None:
     name = f"{options.topic_prefix}writer"
     producer = Producer({**options.client_config(), "transactional.id": name, "transaction.timeout.ms": 600_000})
@@ -188,7 +196,7 @@ async def test_what_a_client_has_begun_and_left_is_aborted_at_once(options: Kafk
 
 
 async def test_what_cannot_be_done_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    end(KafkaOptions(bootstrap_servers="127.0.0.1:1"), own=[])
+    assert not end(KafkaOptions(bootstrap_servers="127.0.0.1:1"), own=[])
     assert "hanging transactions could not be looked for" in caplog.text
 
 

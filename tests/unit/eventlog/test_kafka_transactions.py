@@ -65,9 +65,10 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the transactional ids among whose transactions hanging ones were looked for."""
     found: list[str] = []
 
-    def look(options: KafkaOptions, topics: Sequence[str], *, own: Sequence[str]) -> None:
-        assert (options, topics) == (NOWHERE, ["t"])
+    def look(options: KafkaOptions, topics: Sequence[str], *, prefix: str, own: Sequence[str]) -> bool:
+        assert (options, topics, prefix) == (NOWHERE, ["t"], "g-")
         found.extend(own)
+        return len(found) != 1 or kafka_transactions._LOOK_AGAIN_S > 0
 
     monkeypatch.setattr(kafka_transactions, "end_hanging_transactions", look)
     return found
@@ -135,3 +136,15 @@ def test_a_commit_that_took_long_may_have_outlived_its_broker(
     monkeypatch.setattr(kafka_transactions, "_SUSPICIOUS_S", 0.0)
     transactions.commit([], [], None)
     assert looks == [hanging.made[0].name]
+
+
+def test_a_look_that_came_too_early_is_taken_again_after_a_while(
+    hanging: type[HangingProducer], looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_transactions, "_LOOK_AGAIN_S", 0.0)
+    transactions = Transactions(NOWHERE, group="g", topics=["t"])
+    with pytest.raises(LogUnavailable, match="hangs"):
+        transactions.commit([], [], None)
+    for _ in range(3):
+        transactions.end_hanging()
+    assert looks == [hanging.made[0].name] * 2
