@@ -41,7 +41,6 @@ _BUSY_S: Final = 3.0
 _RETRY_S: Final = 1.0
 _DEAF_S: Final = 10.0
 """After so long another client takes the place of one that fetches nothing, though the broker tells of more."""
-
 _TIRED_AFTER: Final = 3
 """Failures in a row after which another client takes the place of the consumer: it may have lost the group for good."""
 
@@ -125,7 +124,8 @@ class FlowThread:
         try:
             self._join_group()
         except KafkaException as error:  # as while its certificate is changed: the old one is better than none
-            return log.warning("there is no other client for %s: %s", self._options.group, error)
+            log.warning("there is no other client for %s: %s", self._options.group, error)
+            return
         self._void()
         self._owned = self._to_take = None
         leave_behind(lost)
