@@ -29,7 +29,8 @@ class Ordeal:
         """Look whether all is as if nothing had happened."""
         await self.stack.ready()
         await self.load.check(by=by)
-        await self.stack.until(self._all_told, "everyone who is to be warned was")
+        # a mail whose sending was cut off is nobody else's for two minutes
+        await self.stack.until(self._all_told, "everyone who is to be warned was", patience_s=180.0)
         first: dict[str, str] = {}
         for message in self.mail.messages:
             before = first.setdefault(str(message["Message-ID"]), message.as_string())
