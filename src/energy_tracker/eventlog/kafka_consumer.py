@@ -13,8 +13,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from energy_tracker.eventlog.kafka_batch import CommitOrder, KafkaBatch
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import PARTITIONS_MOVED, Complaints
-from energy_tracker.eventlog.kafka_flow_consumer import leave_behind
 from energy_tracker.eventlog.kafka_hearing import Hearing
+from energy_tracker.eventlog.kafka_leaving import leave_behind
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, Fetched
 from energy_tracker.eventlog.port import LogUnavailable
 from energy_tracker.kit.problems import Problem

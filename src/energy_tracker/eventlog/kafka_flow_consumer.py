@@ -1,8 +1,7 @@
-"""The consumer of a flow: made, joined to its group, and left behind where its client has lost its way."""
+"""The consumer of a flow: made, and joined to its group."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -39,15 +38,3 @@ def join_group(
         on_lost=on_revoke,
     )
     return consumer
-
-
-class Closes(Protocol):
-    """Something that is closed, which may take long."""
-
-    def close(self) -> None:
-        """Let go of all connections."""
-
-
-def leave_behind(consumer: Closes) -> None:
-    """Close a consumer without waiting for it: one that does not find the group may take long to leave it."""
-    threading.Thread(target=consumer.close, name="a consumer that is left behind", daemon=True).start()

@@ -8,7 +8,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from energy_tracker.eventlog.kafka_flow_consumer import join_group, leave_behind
+from energy_tracker.eventlog.kafka_flow_consumer import join_group
 from energy_tracker.eventlog.kafka_flow_health import FlowHealth
 from energy_tracker.eventlog.kafka_flow_orders import (
     Assignment,
@@ -19,6 +19,7 @@ from energy_tracker.eventlog.kafka_flow_orders import (
     settle,
     settle_all,
 )
+from energy_tracker.eventlog.kafka_leaving import leave_behind
 from energy_tracker.eventlog.kafka_progress import Progress
 from energy_tracker.eventlog.kafka_records import record_of
 from energy_tracker.eventlog.kafka_state import NOTE_KEY, PartitionState, StateLoader, encode_note
@@ -270,8 +271,7 @@ class FlowThread:
         )
         self._go_to_positions()
         self._health.taken()
-        self._idle_since = time.monotonic()
-        self._failures, self._patience = 0, _TIRED_AFTER
+        self._idle_since, self._failures, self._patience = time.monotonic(), 0, _TIRED_AFTER
         self._tell(Assignment(self._number, dict(self._states)))
         log.info("%s has the partitions %s", self._options.group, partitions)
 

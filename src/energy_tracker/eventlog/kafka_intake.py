@@ -13,7 +13,7 @@ from energy_tracker.contracts.intake import IntakeCounts
 from energy_tracker.contracts.topics import ENERGY_INTAKE
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import Complaints
-from energy_tracker.eventlog.kafka_flow_consumer import leave_behind
+from energy_tracker.eventlog.kafka_leaving import leave_behind
 from energy_tracker.eventlog.kafka_records import PartitionReader
 from energy_tracker.eventlog.port import BEFORE_ALL, Record
 

@@ -20,7 +20,7 @@ from energy_tracker.contracts.topics import ENERGY_USAGE, ENERGY_USAGE_BY_OWNER,
 from energy_tracker.eventlog.dead_letter import is_replayed
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_errors import END_OF_PARTITION
-from energy_tracker.eventlog.kafka_flow_consumer import leave_behind
+from energy_tracker.eventlog.kafka_leaving import leave_behind
 from energy_tracker.eventlog.kafka_progress import BrokerPlace, place_of
 from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG, record_of
 from energy_tracker.eventlog.port import LogUnavailable, Record
