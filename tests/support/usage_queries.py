@@ -76,7 +76,7 @@ def interval(device_id, when, kwh, *, since=None, direction=None, key=None, chan
     return Reading(
         device_id=device_id,
         time_ms=at(when) if isinstance(when, str) else when,
-        key=event_key(key or f"{device_id}-{when}-{kwh}"),
+        given_key=event_key(key or f"{device_id}-{when}-{kwh}"),
         kind="interval",
         amount=kwh,
         direction=direction,

@@ -14,7 +14,8 @@ class ReadingMessage(msgspec.Struct, omit_defaults=True, kw_only=True, rename="c
     `timestamp` and `since` are ISO-8601 or integer ms since 1970 (a number below 1e11 is seconds: older Java
     producers). Exactly one of `energy_consumed` (kWh since the previous reading, or since `since`), `register_kwh`
     (cumulative) and `power_w` (W) is set. `event_id` is absent where it follows from the content (`kit.ids`), but
-    always there in a message of one reading; `received_at` is ms since 1970. `direction` is absent where the sender did
+    always there in a message of one reading that a door has written: `event_id_follows` says there that nobody needs to
+    look at it. `received_at` is ms since 1970. `direction` is absent where the sender did
     not say it. Fields that are not known are ignored.
     """
 
@@ -28,6 +29,7 @@ class ReadingMessage(msgspec.Struct, omit_defaults=True, kw_only=True, rename="c
     event_id: str | None = None
     received_at: int | None = None
     channel: str | None = None
+    event_id_follows: bool = False
 
 
 class AlertMessage(msgspec.Struct, omit_defaults=True, kw_only=True, rename="camel"):

@@ -60,7 +60,7 @@ def all_readings() -> list[Reading]:
     named = [
         msgspec.structs.replace(
             reading("interval", 60 * DAY + n * HOUR, 0.1, since=60 * DAY + (n - 1) * HOUR, device_id=3),
-            key=f"id {n}".encode(),
+            given_key=f"id {n}".encode(),
             received_ms=T0_MS + 61 * DAY + n,
         )
         for n in range(20)

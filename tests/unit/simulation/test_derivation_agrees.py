@@ -21,7 +21,7 @@ def stored(reading: SimulatedReading) -> Reading:
     return Reading(
         device_id=1,
         time_ms=reading.at_ms,
-        key=str(reading.at_ms).encode(),
+        given_key=str(reading.at_ms).encode(),
         kind=reading.kind,
         amount=next(amount for amount in amounts if amount is not None),
         since_ms=reading.since_ms,

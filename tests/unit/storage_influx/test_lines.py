@@ -6,6 +6,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.support.influx_memory import InfluxMemory, parse_line
 
 from energy_tracker.kit.ids import event_key
@@ -47,7 +48,7 @@ def any_reading(draw: st.DrawFn) -> Reading:
     return Reading(
         draw(st.integers(1, 2**63 - 1)),
         time_ms,
-        event_key(draw(event_ids)),
+        draw(st.none() | event_ids.map(event_key)),
         kind,
         draw(st.floats(0, 1e6)),
         draw(st.sampled_from([None, "import", "export"])),
@@ -64,6 +65,44 @@ async def test_a_reading_comes_back_as_it_went(reading: Reading) -> None:
     assert await memory.write(reading_lines([reading])) == []
     found = await InfluxReadings(memory).device_readings(reading.device_id, **MANY)  # type: ignore[arg-type]  # stands for it
     assert found == [reading]
+
+
+@given(st.lists(any_reading(), max_size=9), st.data())
+def test_a_line_depends_on_its_own_reading_alone(readings: list[Reading], data: st.DataObject) -> None:
+    """Whatever the readings in front of it were: they may be of the same device, direction or source."""
+    devices = data.draw(st.lists(st.sampled_from([1, 2]), min_size=len(readings), max_size=len(readings)))
+    mixed = [replace(each, device_id=device) for each, device in zip(readings, devices, strict=True)]
+    assert reading_lines(mixed) == [line for each in mixed for line in reading_lines([each])]
+
+
+def _time_ns(**said: object) -> int:
+    reading = Reading(1, T0_MS, None, "power", 230.5)
+    return parse_line(*reading_lines([replace(reading, **said)]))[3]
+
+
+def test_readings_of_one_millisecond_lie_at_times_of_their_own() -> None:
+    apart: list[dict[str, object]] = [
+        {},
+        {"amount": 230.4},
+        {"amount": 0.0},
+        {"direction": "export"},
+        {"channel": "L1"},
+        {"channel": "L2"},
+        {"given_key": b"a"},
+        {"given_key": b"b"},
+        {"given_key": b"b", "amount": 1.0, "device_id": 2},
+    ]
+    times = [_time_ns(**said) for said in apart]
+    assert len(set(times[:-1])) == len(apart) - 1
+    assert times[-1] == times[-2]
+    assert {time // 1_000_000 for time in times} == {T0_MS}
+
+
+def test_the_same_reading_lies_at_the_same_time_however_it_was_said() -> None:
+    plain = Reading(1, T0_MS, None, "power", 230.5)
+    assert _time_ns() == _time_ns(direction="import") == _time_ns(given_key=plain.key, key_follows=True)
+    assert _time_ns(channel="L1") == _time_ns(channel="L1", direction="import")
+    assert _time_ns(amount=0.0) == _time_ns(amount=-0.0)
 
 
 @given(texts)

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from energy_tracker.eventlog.port import Record
+from energy_tracker.kit.ids import event_id_text
 from energy_tracker.services.usage.decoding import decode_record, to_message
 from energy_tracker.services.usage.model.readings import LogPosition, Reading
 from energy_tracker.services.usage.ports import DeadLetter
@@ -22,6 +23,29 @@ def decoded(**fields: object) -> tuple[list[Reading], list[DeadLetter]]:
 def test_instants_of_old_and_new_producers_are_the_same(timestamp: object) -> None:
     (reading,), dead = decoded(timestamp=timestamp)
     assert (reading.time_ms, reading.key, dead) == (T_MS, decoded()[0][0].key, [])
+
+
+def test_an_id_that_follows_is_the_same_whether_it_is_said_or_not() -> None:
+    (plain,), _ = decoded()
+    event_id = event_id_text(plain.key)
+    for said in ({"eventId": event_id}, {"eventId": event_id, "eventIdFollows": True}, {"eventIdFollows": True}):
+        (reading,), dead = decoded(**said)
+        assert (reading, reading.chosen_key, dead) == (plain, None, [])
+    (chosen,), _ = decoded(eventId="mine")
+    assert chosen.key == chosen.chosen_key == b"mine"
+
+
+def test_an_id_that_is_said_to_follow_and_does_not_is_not_taken() -> None:
+    (reading,), _ = decoded(eventId="mine", eventIdFollows=True)
+    assert reading == decoded()[0][0]
+
+
+def test_an_id_of_microseconds_stays_with_its_reading() -> None:
+    """What is stored has milliseconds only, from which the id would not follow."""
+    exact = "2026-06-01T00:00:00.000001Z"
+    (reading,), _ = decoded(timestamp=exact)
+    assert reading.chosen_key == reading.key != decoded()[0][0].key
+    assert decoded(timestamp=exact, eventId=event_id_text(reading.key), eventIdFollows=True)[0] == [reading]
 
 
 def test_from_1e11_on_a_number_is_milliseconds() -> None:

@@ -60,7 +60,7 @@ def test_overlapping_intervals_both_count_but_cover_once() -> None:
 
 def test_an_interval_within_what_is_covered_covers_nothing() -> None:
     outer, inner = interval(4 * QUARTER, 0.4, since=0), interval(4 * QUARTER, 0.1, since=QUARTER)
-    derived = derive([replace(outer, key=b"a"), replace(inner, key=b"b")])
+    derived = derive([replace(outer, given_key=b"a"), replace(inner, given_key=b"b")])
     assert (derived.kwh, derived.covered_ms) == (0.5, HOUR)
 
 

@@ -176,9 +176,9 @@ def test_one_identity_on_two_channels_is_a_conflict_and_stops_nothing() -> None:
     homes = KnownHomes().add(PLUG)
 
     async def scenario(usage: Usage) -> None:
-        await usage.record([replace(reading("power", HOUR, 5.0, channel="a"), key=b"same")])
+        await usage.record([replace(reading("power", HOUR, 5.0, channel="a"), given_key=b"same")])
         await usage.record([reading("power", 0, 5.0, channel="b")])
-        await usage.record([replace(reading("power", HOUR, 5.0, channel="b"), key=b"same")])
+        await usage.record([replace(reading("power", HOUR, 5.0, channel="b"), given_key=b"same")])
         assert await holdings(usage) == (2, 1, 0, 0)
 
     using(homes, scenario)

@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import attrgetter
 
 from energy_tracker.contracts.topics import ENERGY_USAGE
 from energy_tracker.eventlog.port import Record
 from energy_tracker.kit.problems import TemporarilyUnavailable
-from energy_tracker.services.usage.decoding import decode_record
+from energy_tracker.services.usage.decoding import decode_record, decode_single
 from energy_tracker.services.usage.deriving import READINGS_AT_ONCE
 from energy_tracker.services.usage.model.readings import Place, Reading
 from energy_tracker.services.usage.ports import DeadLetter, Recorded
 from energy_tracker.services.usage.routing import RecordKind, kind_of
+
+_topic_of = attrgetter("topic")
 
 POISON_LIMIT = 10_000
 """Unreadable messages in a row, without a good one between, after which nothing more is set aside."""
@@ -44,8 +47,15 @@ class DecodedRecords:
     longest_poison: int = 0
     has_good: bool = False
 
-    def take(self, good: list[Reading], dead: list[DeadLetter]) -> None:
-        """Add what the next record holds."""
+    def take(self, record: Record) -> int:
+        """Add what the next record holds; return how many readings, and parts that are none."""
+        reading = decode_single(record)
+        if reading is not None:
+            self.readings.append(reading)
+            self.poison_last = 0
+            self.has_good = True
+            return 1
+        good, dead = decode_record(record)
         self.readings += good
         self.dead_letters += dead
         if good:
@@ -54,9 +64,12 @@ class DecodedRecords:
         else:
             self.poison_last += len(dead)
             self.longest_poison = max(self.longest_poison, self.poison_last)
+        return len(good) + len(dead)
 
     def count(self, topic: str, readings: int) -> None:
-        """Count what the next record, of a topic, holds."""
+        """Count what records of a topic hold; those that were dead letters have been counted before."""
+        if self.kind is not RecordKind.NEW:
+            return
         if topic == ENERGY_USAGE:
             self.consumed += readings
         else:
@@ -100,15 +113,16 @@ async def decode_together(records: Sequence[Record]) -> list[DecodedRecords]:
         decoded.append(alike)
         if kind is RecordKind.HAND_OVER:
             continue
-        for record in alike.records:
-            good, dead = decode_record(record)
-            alike.take(good, dead)
-            if kind is RecordKind.NEW:
-                alike.count(record.topic, len(good) + len(dead))
-            since += len(good)
-            if since > READINGS_AT_ONCE:
-                since = 0
-                await asyncio.sleep(0)
+        for topic, of_topic in groupby(alike.records, key=_topic_of):
+            found = 0
+            for record in of_topic:
+                taken = alike.take(record)
+                found += taken
+                since += taken
+                if since > READINGS_AT_ONCE:
+                    since = 0
+                    await asyncio.sleep(0)
+            alike.count(topic, found)
     return decoded
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -27,6 +27,9 @@ MAX_CHANNEL: Final = 64
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises for what is no JSON of the expected form; the last one where it is nested without end."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
 _many = msgspec.json.Decoder(list[ReadingMessage])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _one = msgspec.json.Decoder(ReadingMessage)
@@ -36,15 +39,21 @@ class UnusableReading(ValueError):
     """A reading on the log that cannot be stored; the text is the reason in its dead letter."""
 
 
+def decode_single(record: Record) -> Reading | None:
+    """Return the reading of a record that holds one as an object, as most do that come one by one; None for others."""
+    value = record.value
+    if value[:1] != b"{":
+        return None
+    try:
+        message = _one.decode(value)
+        return to_reading(message, record.appended_ms, LogPosition(record.topic, record.partition, record.offset))
+    except (*UNREADABLE, UnusableReading):
+        return None
+
+
 def decode_record(record: Record) -> tuple[list[Reading], list[DeadLetter]]:
     """Return the readings of one record, and a dead letter for each part that is none."""
     value = record.value
-    if value[:1] == b"{":  # by far most of what comes one by one
-        try:
-            source = LogPosition(record.topic, record.partition, record.offset)
-            return [to_reading(_one.decode(value), record.appended_ms, source)], []
-        except (*UNREADABLE, UnusableReading) as error:
-            return [], [_dead(str(error), value, record)]
     if not value.lstrip().startswith(b"["):
         return _decode_parts([value], record)
     try:
@@ -93,19 +102,24 @@ def to_reading(message: ReadingMessage, appended_ms: int, source: LogPosition | 
         raise UnusableReading("since goes with energyConsumed only, and lies before timestamp")
     if channel and (len(channel) > MAX_CHANNEL or not channel.isprintable()):
         raise UnusableReading(f"channel is not at most {MAX_CHANNEL} printable characters")
-    key = derived_event_key(device_id, time_us, kind, direction or "import", amount, since_us, channel)
-    event_id = message.event_id
-    key_follows = time_us % 1000 == 0 and (since_us is None or since_us % 1000 == 0)
-    if event_id is not None and event_id != derived_event_text(key):
-        key, key_follows = _chosen_key(event_id), False
+    time_ms, since_ms = time_us // 1000, None if since_us is None else since_us // 1000
+    given_key, key_follows = None, False
+    is_exact = time_us % 1000 == 0 and (since_us is None or since_us % 1000 == 0)
+    event_id = None if message.event_id_follows else message.event_id
+    if event_id is not None or not is_exact:
+        given_key = derived_event_key(device_id, time_us, kind, direction or "import", amount, since_us, channel)
+        if event_id is not None and event_id != derived_event_text(given_key):
+            given_key = _chosen_key(event_id)
+        else:
+            key_follows = is_exact
     return Reading(
         device_id,
-        time_us // 1000,
-        key,
+        time_ms,
+        given_key,
         kind,
         float(amount),
         direction,
-        None if since_us is None else since_us // 1000,
+        since_ms,
         message.received_at or appended_ms,
         channel,
         source,
@@ -148,7 +162,7 @@ def _instant_us(instant: float | str, name: str) -> int:
             raise UnusableReading(f"{name} {instant[:40]!r} is not an ISO-8601 instant") from None
         if moment.tzinfo is None:
             raise UnusableReading(f"{name} {instant[:40]!r} has no offset")
-        time_us = round(moment.timestamp() * 1_000_000)
+        time_us = (moment - _EPOCH) // _MICROSECOND
     elif not math.isfinite(instant):
         raise UnusableReading(f"{name} is not a number")
     else:
@@ -159,7 +173,8 @@ def _instant_us(instant: float | str, name: str) -> int:
 
 
 def to_message(reading: Reading) -> ReadingMessage:
-    """Return a reading as it would be on `energy-usage`."""
+    """Return a reading as it would be on `energy-usage`, without an event id that is known to follow."""
+    chosen = reading.chosen_key
     return ReadingMessage(
         device_id=reading.device_id,
         timestamp=reading.time_ms,
@@ -168,7 +183,7 @@ def to_message(reading: Reading) -> ReadingMessage:
         power_w=reading.amount if reading.kind == "power" else None,
         since=reading.since_ms,
         direction=reading.direction,
-        event_id=event_id_text(reading.key),
+        event_id=None if chosen is None else event_id_text(chosen),
         received_at=reading.received_ms,
         channel=reading.channel or None,
     )

@@ -10,10 +10,13 @@ from energy_tracker.services.usage.model.derivation import (
     Change,
     Head,
     KindHasChanged,
+    each_has_its_instant,
     extend,
     in_order,
+    is_behind,
     reading_order,
     refold,
+    time_of,
 )
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading, Stream, stream_of
 from energy_tracker.services.usage.news import dead_letter_of
@@ -110,15 +113,15 @@ class Deriver:
     ) -> list[Reading]:
         """Return what is not stored yet, in order; count repeats, and bury other content under a known identity."""
         newest = max((head.order for head in state.heads.values()), default=None)
-        ordered = in_order(readings)
-        if _are_new(ordered, newest):
+        ordered = sorted(readings, key=time_of)
+        if (newest is None or is_behind(ordered[0], newest)) and each_has_its_instant(ordered):
             return ordered
         late: list[Identity] = []
         if newest is not None:
             late = [
                 (reading.device_id, reading.time_ms, reading.key)
                 for reading in readings
-                if reading_order(reading) <= newest
+                if not is_behind(reading, newest)
             ]
         known = await self._find(late) if late else {}
         unique: dict[Identity, Reading] = {}
@@ -136,7 +139,7 @@ class Deriver:
         return await self.store.find(identities)
 
     async def _change(self, stream: Stream, head: Head | None, readings: list[Reading], rules: DeviceRules) -> Change:
-        if head is None or reading_order(readings[0]) > head.order:
+        if head is None or is_behind(readings[0], head.order):
             return extend(head, readings, rules)
         await self.settled()
         checkpoint = await self.store.checkpoint(stream, readings[0].time_ms)
@@ -198,17 +201,6 @@ def _fold_page(whole: dict[Stream, Change], page: Sequence[Reading], rules: Devi
         before.head = after.head
         before.checkpoints |= after.checkpoints
         before.quarter_hours.merge(after.quarter_hours)
-
-
-def _are_new(ordered: Sequence[Reading], newest: tuple[int, bytes] | None) -> bool:
-    """Tell whether readings of a device, in order, lie behind all that it has, each at an instant of its own.
-
-    False says that one has to look closer.
-    """
-    if newest is not None and reading_order(ordered[0]) <= newest:
-        return False
-    times_ms = [reading.time_ms for reading in ordered]
-    return len(set(times_ms)) == len(times_ms)
 
 
 def _settle_repeat(reading: Reading, stored: Reading, rules: DeviceRules, turn: Recorded) -> None:

@@ -27,8 +27,9 @@ from energy_tracker.services.usage.unusual_words import describe
 
 def dead_letter_of(reading: Reading, reason: str) -> DeadLetter:
     """Return the dead letter of a reading that could be read but cannot be kept."""
-    topic, partition, offset = reading.source or LogPosition(ENERGY_USAGE, 0, 0)
-    return DeadLetter(reason, msgspec.json.encode(to_message(reading)), partition, offset, 1, topic)
+    source = reading.source or LogPosition(ENERGY_USAGE, 0, 0)
+    original = msgspec.json.encode(to_message(reading))
+    return DeadLetter(reason, original, source.partition, source.offset, 1, source.topic)
 
 
 def bury(dead: DeadLetter, *, now_ms: int) -> Outgoing:

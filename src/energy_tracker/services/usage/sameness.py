@@ -104,7 +104,7 @@ async def _inventory(store: ReadingStore, device_id: int) -> _Inventory:
     encode = msgspec.msgpack.Encoder().encode
     async for page in device_pages(store, device_id, limit=READINGS_AT_ONCE):
         for reading in page:
-            digest.update(encode(msgspec.structs.replace(reading, source=None)))
+            digest.update(encode(reading.facts))
         first_ms = first_ms if number else page[0].time_ms
         last_ms = page[-1].time_ms
         number += len(page)

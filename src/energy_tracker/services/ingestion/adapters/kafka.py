@@ -207,6 +207,7 @@ def _as_foreign_ones(candidate: Candidate) -> ReadingMessage:
     return msgspec.structs.replace(
         reading,
         event_id=candidate.event_id,
+        event_id_follows=reading.event_id is None,
         timestamp=to_iso(reading.timestamp) if isinstance(reading.timestamp, int) else reading.timestamp,
         since=to_iso(since) if isinstance(since, int) else since,
     )

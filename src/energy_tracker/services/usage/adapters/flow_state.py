@@ -253,7 +253,7 @@ class HomesState:
         """
         if reading.source is None:
             return True
-        topic, partition, offset = reading.source
+        topic, partition, offset = reading.source.topic, reading.source.partition, reading.source.offset
         if topic == PARKED:
             return (partition, offset) not in self.parked
         seen = self._elsewhere.get(reading.device_id)

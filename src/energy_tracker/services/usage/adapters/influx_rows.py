@@ -2,8 +2,8 @@
 
 `energy_usage` is the contract's measurement: tag `deviceId`, field `energyConsumed`. The other kinds lie beside it, in
 the same shape. The time of a reading's point is its instant and, below the millisecond, a part that follows from its
-event id: two readings of one millisecond both stay, and one that comes again lands on itself. (Two of one
-device and one millisecond meet once in a million.)
+event id or, where it came without one, from its content: two readings of one millisecond both stay, and one that comes
+again lands on itself. (Two of one device and one millisecond meet once in a million.)
 
 Quarter-hours and checkpoints are written again and again, and never by two processes at one place: below the
 millisecond, their time has the epoch of who wrote them. The last point of a quarter-hour counts. So a process that was
@@ -17,7 +17,7 @@ from zlib import crc32
 import msgspec
 
 from energy_tracker.contracts.topics import ENERGY_USAGE, ENERGY_USAGE_BY_OWNER
-from energy_tracker.kit.ids import derived_event_key, event_id_text, event_key
+from energy_tracker.kit.ids import event_id_text, event_key
 from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR
 from energy_tracker.services.usage.model.fold import State
 from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, LogPosition, Reading, Stream
@@ -52,6 +52,7 @@ _FIELD: Final[Mapping[Kind, str]] = {kind: field for field, kind in _VALUE.value
 _TOPICS: Final = (ENERGY_USAGE, ENERGY_USAGE_BY_OWNER, PARKED)
 _TOPIC_NUMBER: Final = {topic: number for number, topic in enumerate(_TOPICS)}
 _PART_NS: Final = 1_000_000
+_NO_SOURCE: Final = LogPosition(ENERGY_USAGE, 0, 0)
 _DIRECTIONS: Final[Mapping[str, Direction]] = {"import": "import", "export": "export"}
 
 _state: msgspec.json.Decoder[State | None] = msgspec.json.Decoder(State | None)
@@ -84,36 +85,51 @@ class QuarterRow(NamedTuple):
 
 
 def reading_lines(readings: Iterable[Reading]) -> list[str]:
-    """Return the points of readings; those of one message share what they say about where they came from."""
+    """Return the points of readings. What one has in common with the one before is not put together again."""
     lines: list[str] = []
-    source: LogPosition | None = None
-    place = _place_text(source)
+    device_id, kind, direction, series = -1, "", None, ""
+    source, received_ms, place = LogPosition("", 0, -1), -1, ""
     for reading in readings:
-        if reading.source is not source:
-            source = reading.source
-            place = _place_text(source)
-        kind = reading.kind
-        measurement = EXPORT if kind == "interval" and reading.direction == "export" else _MEASUREMENT[kind]
-        more = ""
-        if reading.since_ms is not None:
-            more = f",since={reading.since_ms}i"
-        if reading.direction is not None:
-            more += f',direction="{reading.direction}"'
-        if reading.channel:
-            more += f",channel={field_text(reading.channel)}"
-        key = reading.key
-        if not reading.key_follows:
-            more += f",eventId={field_text(event_id_text(key))}"
-        lines.append(
-            f"{measurement},deviceId={reading.device_id} {_FIELD[kind]}={reading.amount!r},"
-            f'source="{place}{reading.received_ms}"{more} {reading.time_ms}{crc32(key) % _PART_NS:06d}'
-        )
+        if reading.device_id != device_id or reading.kind != kind or reading.direction != direction:
+            device_id, kind, direction = reading.device_id, reading.kind, reading.direction
+            series = f"{_measurement_of(reading)},deviceId={device_id} {_FIELD[reading.kind]}="
+        if reading.source is not source or reading.received_ms != received_ms:
+            source, received_ms = reading.source or _NO_SOURCE, reading.received_ms
+            place = f',source="{_TOPIC_NUMBER[source.topic]}.{source.partition}.{source.offset}.{received_ms}"'
+        amount, start_ns = reading.amount, reading.time_ms * _PART_NS
+        is_plain = reading.since_ms is None and direction is None and not reading.channel
+        if is_plain and (reading.key_follows or reading.given_key is None):
+            lines.append(f"{series}{amount!r}{place} {start_ns + hash(amount) % _PART_NS}")
+        else:
+            lines.append(f"{series}{amount!r}{place}{_rest_of(reading)} {start_ns + _part_of(reading)}")
     return lines
 
 
-def _place_text(source: LogPosition | None) -> str:
-    topic, partition, offset = source or LogPosition(ENERGY_USAGE, 0, 0)
-    return f"{_TOPIC_NUMBER[topic]}.{partition}.{offset}."
+def _measurement_of(reading: Reading) -> str:
+    is_export = reading.kind == "interval" and reading.direction == "export"
+    return EXPORT if is_export else _MEASUREMENT[reading.kind]
+
+
+def _rest_of(reading: Reading) -> str:
+    """Return the fields that most readings do not have."""
+    rest = "" if reading.since_ms is None else f",since={reading.since_ms}i"
+    if reading.direction is not None:
+        rest += f',direction="{reading.direction}"'
+    if reading.channel:
+        rest += f",channel={field_text(reading.channel)}"
+    if (key := reading.chosen_key) is not None:
+        rest += f",eventId={field_text(event_id_text(key))}"
+    return rest
+
+
+def _part_of(reading: Reading) -> int:
+    """Return where within its millisecond a point lies, in ns; saying "import" or nothing comes to the same."""
+    if (key := reading.chosen_key) is not None:
+        return crc32(key) % _PART_NS
+    if reading.since_ms is None and reading.direction != "export" and not reading.channel:
+        return hash(reading.amount) % _PART_NS  # that of a number is the same in every process
+    content = f"{reading.amount + 0.0!r}|{reading.since_ms}|{reading.direction or 'import'}|{reading.channel}"
+    return crc32(content.encode()) % _PART_NS
 
 
 def read_readings(series: Series) -> list[Reading]:
@@ -137,29 +153,15 @@ def _reading(device_id: int, point_ns: int, kind: Kind, amount: float, rest: lis
     source, event_id, since_ms, direction, channel = rest
     time_ms, _ = split_ns(point_ns)
     position, received_ms = _source(source) if source else (None, time_ms)
-    reading = Reading(
-        device_id, time_ms, b"", kind, float(amount), direction, since_ms, received_ms, channel or "", position
+    key = event_key(event_id) if event_id else None
+    return Reading(
+        device_id, time_ms, key, kind, float(amount), direction, since_ms, received_ms, channel or "", position
     )
-    key = event_key(event_id) if event_id else _derived_key(reading)
-    return msgspec.structs.replace(reading, key=key)
 
 
 def _source(text: str) -> tuple[LogPosition, int]:
     topic, partition, offset, received_ms = text.split(".")
     return LogPosition(_TOPICS[int(topic)], int(partition), int(offset)), int(received_ms)
-
-
-def _derived_key(reading: Reading) -> bytes:
-    since_us = None if reading.since_ms is None else reading.since_ms * 1_000
-    return derived_event_key(
-        reading.device_id,
-        reading.time_ms * 1_000,
-        reading.kind,
-        reading.direction or "import",
-        reading.amount,
-        since_us,
-        reading.channel or None,
-    )
 
 
 def kind_of_measurement(measurement: str) -> Kind:

@@ -8,6 +8,7 @@ is the change. So the figures are those of one fold over all readings in order, 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +18,9 @@ from energy_tracker.services.usage.model.fold import State, advance, advance_all
 from energy_tracker.services.usage.model.measured import Measured, measured_by
 from energy_tracker.services.usage.model.readings import DeviceRules, Kind, Reading, counted_kind
 from energy_tracker.services.usage.model.steps import QuarterHours, Step
+
+time_of = attrgetter("time_ms")
+"""The instant of a reading."""
 
 
 class Head(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -63,12 +67,24 @@ class KindHasChanged(Exception):
 
 def in_order(readings: Iterable[Reading]) -> list[Reading]:
     """Return readings of one stream in the order of the fold."""
-    return sorted(readings, key=reading_order)
+    ordered = sorted(readings, key=time_of)
+    return ordered if each_has_its_instant(ordered) else sorted(ordered, key=reading_order)
+
+
+def each_has_its_instant(readings: Sequence[Reading]) -> bool:
+    """Tell whether no two readings are of one millisecond: their order does not depend on their keys then."""
+    return len({reading.time_ms for reading in readings}) == len(readings)
 
 
 def reading_order(reading: Reading) -> tuple[int, bytes]:
     """Return the place of a reading in the order of its stream."""
     return (reading.time_ms, reading.key)
+
+
+def is_behind(reading: Reading, order: tuple[int, bytes]) -> bool:
+    """Tell whether a reading comes later in its stream than one of this order."""
+    time_ms, key = order
+    return reading.time_ms > time_ms or (reading.time_ms == time_ms and reading.key > key)
 
 
 def _hour_of(reading: Reading) -> int:

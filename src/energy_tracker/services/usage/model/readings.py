@@ -5,6 +5,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from energy_tracker.kit.ids import derived_event_key
+
 Kind = Literal["interval", "register", "power"]
 Direction = Literal["import", "export"]
 
@@ -18,7 +20,7 @@ class Place(NamedTuple):
     partition: int
 
 
-class LogPosition(NamedTuple):
+class LogPosition(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Where in the log a reading came from."""
 
     topic: str
@@ -26,20 +28,21 @@ class LogPosition(NamedTuple):
     offset: int
 
 
-class Reading(msgspec.Struct, frozen=True, gc=False):
+class Reading(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One raw reading; never changed once it is stored.
 
     `amount` is in the unit of `kind`: kWh since the previous reading (interval), cumulative kWh (register), W (power).
     `time_ms`, `since_ms` and `received_ms` are ms since 1970. `direction` is None where the sender left it to the
     device.
-    Readings of a device are ordered by (`time_ms`, `key`); `key` is the event id (`kit.ids.event_key`).
-    `source` is known of one that has just come; whether a store keeps it is its own affair. `key_follows` says that the
-    key is the one that the content gives, where that was looked at.
+    Readings of a device are ordered by (`time_ms`, `key`). `given_key` is the event id that came along
+    (`kit.ids.event_key`); where none did, `key` follows from the content, and is worked out for who asks: of most
+    readings nobody does. `key_follows` says that a given one was found to be the one that the content gives.
+    `source` is known of one that has just come; whether a store keeps it is its own affair.
     """
 
     device_id: int
     time_ms: int
-    key: bytes
+    given_key: bytes | None = msgspec.field(name="key")
     kind: Kind
     amount: float
     direction: Direction | None = None
@@ -50,9 +53,47 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     key_follows: bool = False
 
     @property
+    def key(self) -> bytes:
+        """The event id, as `kit.ids.event_key` has it."""
+        return self._key_of_content() if self.given_key is None else self.given_key
+
+    @property
+    def chosen_key(self) -> bytes | None:
+        """The event id where it is one that the content does not give."""
+        return None if self.key_follows else self.given_key
+
+    @property
     def identity(self) -> tuple[int, int, bytes]:
         """Device, time and key: what makes it the same reading."""
         return (self.device_id, self.time_ms, self.key)
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """All that a store keeps of it."""
+        content = (self.kind, self.amount, self.direction, self.since_ms, self.channel)
+        return (*self.identity, *content, self.received_ms)
+
+    def _key_of_content(self) -> bytes:
+        since_us = None if self.since_ms is None else self.since_ms * 1000
+        return derived_event_key(
+            self.device_id,
+            self.time_ms * 1000,
+            self.kind,
+            self.direction or "import",
+            self.amount,
+            since_us,
+            self.channel or None,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether all is the same, whether or not the key came along."""
+        if not isinstance(other, Reading):
+            return NotImplemented
+        return self.facts == other.facts and self.source == other.source
+
+    def __hash__(self) -> int:
+        """Return the hash of the identity."""
+        return hash(self.identity)
 
 
 class Stream(NamedTuple):
