@@ -312,6 +312,14 @@ class World:
         """Let others take some steps while a process hangs; mostly the group declares it dead before."""
         if self._depth or len(self.processes) < 2:
             return
+        others = asyncio.ensure_future(self._go_on_without(process))
+        try:
+            await asyncio.shield(others)
+        except asyncio.CancelledError:
+            await others  # what is cancelled is the process's own call, not what the others do
+            raise
+
+    async def _go_on_without(self, process: Process) -> None:
         self._depth += 1
         try:
             if self.draw(0.8):

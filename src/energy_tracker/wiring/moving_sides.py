@@ -24,9 +24,10 @@ from energy_tracker.services.ingestion.adapters.sqlite import EmbeddedDoor
 from energy_tracker.services.usage.adapters.embedded import EMBEDDED_PLACE
 from energy_tracker.services.usage.adapters.influx_devices import devices_in
 from energy_tracker.services.usage.adapters.sqlite import SqliteReadingStore
+from energy_tracker.services.usage.intake import IntakeLedger
 from energy_tracker.services.usage.model.ledger import Holdings, Intake
 from energy_tracker.services.usage.model.readings import Place
-from energy_tracker.services.usage.ports import EveryHome, Homes, IntakeLedger, ReadingStore
+from energy_tracker.services.usage.ports import EveryHome, Homes, ReadingStore
 from energy_tracker.settings import InvalidConfiguration, Settings, WrongVariable
 from energy_tracker.storage.influx import InfluxDatabase, InfluxOptions
 from energy_tracker.storage.migrations import migrate

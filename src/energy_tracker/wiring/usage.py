@@ -17,8 +17,9 @@ from energy_tracker.services.usage.api_watch import watch_routes
 from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.explain import ExplainService
 from energy_tracker.services.usage.forecasting import ForecastService
+from energy_tracker.services.usage.intake import IntakeLedger, UsageStream
 from energy_tracker.services.usage.month_limit import MonthLimitWatch
-from energy_tracker.services.usage.ports import Homes, IntakeLedger, ReadingStore, UsageStream
+from energy_tracker.services.usage.ports import Homes, ReadingStore
 from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.rehearsal import RehearsalService
 from energy_tracker.services.usage.service import UsageService

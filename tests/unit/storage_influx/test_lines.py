@@ -75,6 +75,20 @@ def test_a_line_depends_on_its_own_reading_alone(readings: list[Reading], data: 
     assert reading_lines(mixed) == [line for each in mixed for line in reading_lines([each])]
 
 
+@given(any_reading(), any_reading())
+async def test_of_two_readings_under_one_chosen_id_the_second_holds_nothing_of_the_first(
+    first: Reading, second: Reading
+) -> None:
+    """As where the step of the first did not come to its end, and the second takes its place."""
+    same = {"device_id": 1, "time_ms": T0_MS, "given_key": b"mine", "kind": "power"}
+    memory = InfluxMemory()
+    for each in (first, second):
+        since_ms = None if each.since_ms is None else T0_MS - 1
+        await memory.write(reading_lines([replace(each, since_ms=since_ms, **same)]))
+    found = await InfluxReadings(memory).device_readings(1, **MANY)  # type: ignore[arg-type]  # stands for it
+    assert found == [replace(second, since_ms=None if second.since_ms is None else T0_MS - 1, **same)]
+
+
 def _time_ns(**said: object) -> int:
     reading = Reading(1, T0_MS, None, "power", 230.5)
     return parse_line(*reading_lines([replace(reading, **said)]))[3]

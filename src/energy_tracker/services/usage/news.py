@@ -21,7 +21,7 @@ from energy_tracker.services.usage.model.calendar import zone_of
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.month_limit import describe_month_limit
 from energy_tracker.services.usage.model.readings import LogPosition, Reading
-from energy_tracker.services.usage.ports import DeadLetter, Directory, Outgoing
+from energy_tracker.services.usage.ports import DeadLetter, Directory, Outgoing, Recorded
 from energy_tracker.services.usage.unusual_words import describe
 
 
@@ -30,6 +30,11 @@ def dead_letter_of(reading: Reading, reason: str) -> DeadLetter:
     source = reading.source or LogPosition(ENERGY_USAGE, 0, 0)
     original = msgspec.json.encode(to_message(reading))
     return DeadLetter(reason, original, source.partition, source.offset, 1, source.topic)
+
+
+def bury_all(turn: Recorded, *, now_ms: int) -> None:
+    """Add the messages that keep the dead letters of a turn."""
+    turn.outgoing += [bury(dead, now_ms=now_ms) for dead in turn.dead_letters]
 
 
 def bury(dead: DeadLetter, *, now_ms: int) -> Outgoing:

@@ -1,15 +1,14 @@
 """What usage-service needs from outside."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from energy_tracker.contracts.directory import DirectoryDevice, DirectoryUser
 from energy_tracker.contracts.topics import ENERGY_USAGE
-from energy_tracker.eventlog.port import Batch
 from energy_tracker.services.usage.model.derivation import Change, Checkpoint, Head
 from energy_tracker.services.usage.model.episodes import Episode
-from energy_tracker.services.usage.model.ledger import Holdings, Intake
+from energy_tracker.services.usage.model.ledger import Holdings
 from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Place, Reading, Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
 
@@ -76,30 +75,6 @@ class ReadingQueries(Protocol):
 
     async def holdings(self) -> Holdings:
         """Return what has become of the readings, from one snapshot."""
-
-
-class IntakeLedger(Protocol):
-    """The log's part of the ledger."""
-
-    async def intake(self, *, beyond: Holdings) -> Intake:
-        """Return the counts, `queued` being what lies in the log beyond the positions of the holdings.
-
-        Raises `TemporarilyUnavailable`.
-        """
-
-
-class UsageStream(Protocol):
-    """`energy-usage` as this process reads it: all of it, or its share of the homes."""
-
-    def batches(self, *, after: Mapping[Place, int]) -> AsyncIterator[Batch]:
-        """Yield batches behind these positions, waiting for new ones.
-
-        Ends where this process is given other homes to look after: what it knows of them is to be taken up anew.
-        Raises `TemporarilyUnavailable` where the log cannot be read.
-        """
-
-    async def lag(self) -> int:
-        """Return how many records wait that are this process's to take."""
 
 
 class Homes(Protocol):
@@ -206,6 +181,8 @@ class Recorded:
     outgoing: list[Outgoing] = field(default_factory=list)
     to_judge: list[Span] = field(default_factory=list)
     judged: list[Span] = field(default_factory=list)
+    lines: list[str] | None = None
+    """The readings as the store writes them, where it has laid them out."""
     opening: Holdings | None = None
     """Totals, without positions, that take the place of all that was counted: those of another store that moves in."""
 
@@ -238,6 +215,9 @@ class ReadingStore(ReadingQueries, Protocol):
 
         From here on the store answers for the homes that this process looks after now.
         """
+
+    def lay_out(self, recorded: Recorded) -> None:
+        """Prepare what can be prepared of a turn before its time to be committed has come."""
 
     async def commit(self, recorded: Recorded) -> None:
         """Store it all in one transaction.

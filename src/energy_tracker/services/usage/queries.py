@@ -19,6 +19,7 @@ from energy_tracker.kit.instants import quarter_hour_start, to_iso
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import FieldError, InvalidRequest, Problem, TemporarilyUnavailable
 from energy_tracker.services.usage.answers import cursor_behind, place_of, series_answer, stored_reading, usage_device
+from energy_tracker.services.usage.intake import IntakeLedger
 from energy_tracker.services.usage.measuring import measure
 from energy_tracker.services.usage.model.calendar import (
     EARLIEST_MS,
@@ -32,7 +33,7 @@ from energy_tracker.services.usage.model.calendar import (
 from energy_tracker.services.usage.model.homes import Home
 from energy_tracker.services.usage.model.ledger import balance
 from energy_tracker.services.usage.model.readings import Reading
-from energy_tracker.services.usage.ports import Directory, IntakeLedger, ReadingQueries
+from energy_tracker.services.usage.ports import Directory, ReadingQueries
 
 LONGEST_WINDOW_DAYS: Final = 3660
 """Ten years."""

@@ -16,16 +16,9 @@ from energy_tracker.services.usage.batches import POISON_LIMIT, DecodedRecords, 
 from energy_tracker.services.usage.deriving import Deriver
 from energy_tracker.services.usage.late import LateReadings
 from energy_tracker.services.usage.model.readings import Place, Reading
-from energy_tracker.services.usage.news import bury, dead_letter_of
+from energy_tracker.services.usage.news import bury_all, dead_letter_of
 from energy_tracker.services.usage.ports import DeadLetter, Directory, Homes, ReadingsRefused, ReadingStore, Recorded
-from energy_tracker.services.usage.routing import (
-    RecordKind,
-    Sorter,
-    hand_over,
-    handed_over_device,
-    place_of,
-    rules_of,
-)
+from energy_tracker.services.usage.routing import RecordKind, Sorter, hand_over, handed_over_device, place_of, rules_of
 from energy_tracker.services.usage.under_way import UnderWay
 from energy_tracker.services.usage.waiting import Waiting
 from energy_tracker.services.usage.watch import HomeWatch
@@ -146,7 +139,7 @@ class Recorder:
 
     async def commit(self, turn: Recorded) -> None:
         """Store a turn that was prepared `alone`. On failure all caches start again from the store."""
-        self._complete(turn)
+        bury_all(turn, now_ms=self.clock.now_ms())
         try:
             await self.store.commit(turn)
         except BaseException:
@@ -161,6 +154,7 @@ class Recorder:
         """Prepare records of one kind, wait for what is under way, and send them after it."""
         try:
             turn = await self._prepare(decoded)
+            self.store.lay_out(turn)
             if not await self._settle():
                 self._raise_failure()
                 turn = await self._prepare(decoded)  # on top of what is stored in truth
@@ -186,11 +180,8 @@ class Recorder:
             # They were counted when they came first: only what is no dead letter any more changes the ledger.
             dead_again = sum(letter.readings for letter in turn.dead_letters)
             turn.revived, turn.repeated = len(turn.readings) + dead_again + turn.forwarded, 0
-        self._complete(turn)
+        bury_all(turn, now_ms=self.clock.now_ms())
         return turn
-
-    def _complete(self, turn: Recorded) -> None:
-        turn.outgoing += [bury(dead, now_ms=self.clock.now_ms()) for dead in turn.dead_letters]
 
     async def _store(self, turn: Recorded) -> int:
         await self.store.commit(turn)

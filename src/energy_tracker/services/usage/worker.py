@@ -14,8 +14,9 @@ from energy_tracker.kit.health import PartHealth
 from energy_tracker.kit.instants import MS_PER_SECOND
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.batches import DecodedRecords, decode_together
+from energy_tracker.services.usage.intake import UsageStream
 from energy_tracker.services.usage.month_limit import MonthLimitWatch
-from energy_tracker.services.usage.ports import ReadingStore, Recorded, UsageStream
+from energy_tracker.services.usage.ports import ReadingStore, Recorded
 from energy_tracker.services.usage.service import UsageService
 from energy_tracker.services.usage.under_way import UnderWay
 from energy_tracker.services.usage.unusual import UnusualWatch

@@ -18,23 +18,15 @@ from energy_tracker.services.usage.adapters.flow_state import HomesState
 from energy_tracker.services.usage.adapters.flow_turns import FlowTurn
 from energy_tracker.services.usage.adapters.influx_devices import state_by_readings
 from energy_tracker.services.usage.adapters.influx_queries import Identity, InfluxReadings
-from energy_tracker.services.usage.adapters.influx_rows import DEVICES_MS, MEASUREMENTS, read_state
-from energy_tracker.services.usage.adapters.influx_turns import TurnPoints
+from energy_tracker.services.usage.adapters.influx_rows import DEVICES_MS, MEASUREMENTS, read_state, reading_lines
+from energy_tracker.services.usage.adapters.influx_turns import TurnPoints, write_readings
 from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
 from energy_tracker.services.usage.model.derivation import Checkpoint
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.ledger import Holdings
 from energy_tracker.services.usage.model.readings import DeviceRules, Direction, Kind, Place, Reading, Stream
 from energy_tracker.services.usage.model.rollups import BucketSum
-from energy_tracker.services.usage.ports import (
-    DeviceState,
-    Outgoing,
-    Parked,
-    ReadingCursor,
-    ReadingsRefused,
-    Recorded,
-    Span,
-)
+from energy_tracker.services.usage.ports import DeviceState, Outgoing, Parked, ReadingCursor, Recorded, Span
 from energy_tracker.storage.influx import InfluxDatabase, InfluxUnavailable
 
 MOST_PARKED: Final = 100_000
@@ -84,6 +76,10 @@ class InfluxReadingStore:
         await self._begin_epochs({partition: next_epoch(note) for partition, note in state.notes.items()})
         return {Place(topic, partition): offset for (topic, partition), offset in state.positions.items()}
 
+    def lay_out(self, recorded: Recorded) -> None:
+        """Make the lines of a turn's readings, mostly while the turn before is being written."""
+        recorded.lines = reading_lines(recorded.readings)
+
     async def commit(self, recorded: Recorded) -> None:
         """Write the points, then commit the rest in one transaction. Raises `ReadingsRefused` and `LogUnavailable`."""
         state = self._state
@@ -97,9 +93,7 @@ class InfluxReadingStore:
         await points.lay_out()
         for device_id in recorded.erased:  # before its entry goes: whoever finds that does this again
             await self._database.delete(f'deviceId="{device_id:d}"', from_ms=0, to_ms=_END_MS)
-        refused = await self._database.write(points.readings)
-        if refused:
-            raise ReadingsRefused(points.identities_of(refused))
+        await write_readings(self._database, recorded)
         await self._write_derived(points.derived)
         turn = FlowTurn(state, recorded, points.sums, self._partition_of)
         await self._follow_once_committed(turn)

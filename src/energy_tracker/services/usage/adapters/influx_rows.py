@@ -111,14 +111,21 @@ def _measurement_of(reading: Reading) -> str:
 
 
 def _rest_of(reading: Reading) -> str:
-    """Return the fields that most readings do not have."""
+    """Return the fields that most readings do not have.
+
+    Two readings may have one event id that was chosen, and different content: the point of the second is to hold
+    nothing of the first, which was written by a step that did not come to its end. So what they do not say is there.
+    """
+    if (key := reading.chosen_key) is not None:
+        return (
+            f',since={reading.since_ms or 0}i,direction="{reading.direction or ""}"'
+            f",channel={field_text(reading.channel)},eventId={field_text(event_id_text(key))}"
+        )
     rest = "" if reading.since_ms is None else f",since={reading.since_ms}i"
     if reading.direction is not None:
         rest += f',direction="{reading.direction}"'
     if reading.channel:
         rest += f",channel={field_text(reading.channel)}"
-    if (key := reading.chosen_key) is not None:
-        rest += f",eventId={field_text(event_id_text(key))}"
     return rest
 
 
@@ -155,7 +162,16 @@ def _reading(device_id: int, point_ns: int, kind: Kind, amount: float, rest: lis
     position, received_ms = _source(source) if source else (None, time_ms)
     key = event_key(event_id) if event_id else None
     return Reading(
-        device_id, time_ms, key, kind, float(amount), direction, since_ms, received_ms, channel or "", position
+        device_id,
+        time_ms,
+        key,
+        kind,
+        float(amount),
+        direction or None,
+        since_ms or None,
+        received_ms,
+        channel or "",
+        position,
     )
 
 

@@ -1,9 +1,9 @@
 """The points of one turn: readings, and what quarter-hours and checkpoints hold from now on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from energy_tracker.services.usage.adapters.flow_state import HomesState
-from energy_tracker.services.usage.adapters.influx_queries import Identity, InfluxReadings
+from energy_tracker.services.usage.adapters.influx_queries import InfluxReadings
 from energy_tracker.services.usage.adapters.influx_rows import (
     NOTHING,
     QuarterRow,
@@ -18,16 +18,27 @@ from energy_tracker.services.usage.adapters.influx_rows import (
 )
 from energy_tracker.services.usage.model.derivation import Change
 from energy_tracker.services.usage.model.readings import Stream
-from energy_tracker.services.usage.ports import Recorded
-from energy_tracker.storage.influx import RefusedLine
+from energy_tracker.services.usage.ports import ReadingsRefused, Recorded
+from energy_tracker.storage.influx import InfluxDatabase
 
 Quarters = dict[int, Sums]
 
 
-class TurnPoints:
-    """Lays out the lines of a turn; `sums` are the quarter-hours that it changes, as they will be.
+async def write_readings(database: InfluxDatabase, recorded: Recorded) -> None:
+    """Write the readings of a turn. Raises `InfluxUnavailable` and `ReadingsRefused`."""
+    lines, recorded.lines = recorded.lines, None
+    refused = await database.write(reading_lines(recorded.readings) if lines is None else lines)
+    if refused:
+        readings = recorded.readings
+        raise ReadingsRefused(
+            {readings[line.index].identity: f"InfluxDB refuses it: {line.reason}" for line in refused}
+        )
 
-    `readings` are to be acknowledged before `derived` are written: what is derived of readings that InfluxDB refuses
+
+class TurnPoints:
+    """Lays out the lines of what a turn derives; `sums` are the quarter-hours that it changes, as they will be.
+
+    The readings are to be acknowledged before `derived` are written: what is derived of readings that InfluxDB refuses
     would stay.
     """
 
@@ -36,13 +47,11 @@ class TurnPoints:
         self._recorded = recorded
         self._stored = stored
         self.sums: dict[Stream, Quarters] = {}
-        self.readings: list[str] = []
         self.derived: list[str] = []
 
     async def lay_out(self) -> None:
         """Find what the quarter-hours held before, and make the lines. Raises `InfluxUnavailable`."""
         recorded = self._recorded
-        self.readings = reading_lines(recorded.readings)
         looked_up = await self._look_up()
         for stream, change in recorded.changes:
             if stream.device_id not in recorded.derived_anew:
@@ -59,11 +68,6 @@ class TurnPoints:
             if entry is None or entry.rules != rules:
                 epoch = self._state.notes[self._state.partition_of(device_id, recorded)].epoch
                 self.derived.append(rules_line(device_id, rules, epoch=epoch))
-
-    def identities_of(self, refused: Sequence[RefusedLine]) -> dict[Identity, str]:
-        """Return the readings that InfluxDB refuses, with its reasons."""
-        readings = self._recorded.readings
-        return {readings[line.index].identity: f"InfluxDB refuses it: {line.reason}" for line in refused}
 
     async def _look_up(self) -> dict[Stream, Quarters]:
         """Return the committed sums of the quarter-hours that are touched, are not known here, and may be there."""

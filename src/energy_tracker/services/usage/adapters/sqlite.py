@@ -41,6 +41,9 @@ class SqliteReadingStore:
         self._writer = writer
         self._readers = readers
 
+    def lay_out(self, recorded: Recorded) -> None:
+        """Do nothing: rows are made by the writer's thread."""
+
     async def commit(self, recorded: Recorded) -> None:
         """Store it all in one transaction, after whose fsync this returns."""
         await self._writer.run(commit_turns, recorded)
