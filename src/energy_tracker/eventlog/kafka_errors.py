@@ -17,6 +17,9 @@ END_OF_PARTITION = KafkaError._PARTITION_EOF
 TIMED_OUT = KafkaError._TIMED_OUT
 MESSAGE_TIMED_OUT = KafkaError._MSG_TIMED_OUT
 
+GONE = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})
+"""A broker has closed the connection, or cannot be reached."""
+
 PARTITIONS_MOVED = frozenset(
     {
         KafkaError._ASSIGNMENT_LOST,

@@ -19,6 +19,7 @@ from energy_tracker.eventlog.kafka_flow_orders import (
     settle,
     settle_all,
 )
+from energy_tracker.eventlog.kafka_hearing import Unheard
 from energy_tracker.eventlog.kafka_leaving import leave_behind
 from energy_tracker.eventlog.kafka_progress import Progress
 from energy_tracker.eventlog.kafka_records import record_of
@@ -40,8 +41,6 @@ _SOON_S: Final = 0.005
 _LIVELY_S: Final = 1.0
 _BUSY_S: Final = 3.0
 _RETRY_S: Final = 1.0
-_DEAF_S: Final = 10.0
-"""After so long another client takes the place of one that fetches nothing, though the broker tells of more."""
 _TIRED_AFTER: Final = 3
 """Failures in a row after which another client takes the place of the consumer: it may have lost the group for good."""
 
@@ -65,7 +64,7 @@ class FlowThread:
         self._request: Order | None = None
         self._held: list[Message] = []
         self._idle_since = time.monotonic()
-        self._deaf_since: float | None = None
+        self._unheard = Unheard()
         self._is_paused = False
         self.progress = Progress()
         self._health = FlowHealth()
@@ -201,18 +200,14 @@ class FlowThread:
             self._held += found  # kept where the next call fails: the consumer does not hand them out again
             room = int((BATCH_BYTES - size) / self._mean_bytes) + 1
             wanted, timeout = min(BATCH_RECORDS - len(self._held), room, _AT_ONCE), WINDOW_S
-        if self._held:
-            self._deaf_since = None
-            messages, self._held, self._request = self._held, [], None
+        messages, self._held = self._held, []
+        if messages:
+            self._request = None
             self._mean_bytes = max(size / len(messages), 20.0)
             self._idle_since = time.monotonic()
             named = {self._options.kafka.topic(topic): topic for topic in self._options.topics}
             settle(request, [record_of(message, named[message.topic() or ""]) for message in messages])
-        elif not self.progress.more(self._positions()):
-            self._deaf_since = None
-        elif self._deaf_since is None:
-            self._deaf_since = time.monotonic()
-        elif time.monotonic() - self._deaf_since > _DEAF_S:
+        if self._unheard.is_deaf(self.progress.not_fetched(self._positions()), others_came=bool(messages)):
             self._begin_with_another_consumer()  # something waits and does not come
 
     def _poll(self, wanted: int, timeout_s: float) -> list[Message]:
@@ -223,6 +218,7 @@ class FlowThread:
         if self._owned and not self._is_paused:
             self._consumer.pause(self._consumer.assignment())
             self._is_paused = True
+        self._unheard.forget()
         self._held += self._poll(1, _LOOK_S)
 
     def _resume(self) -> None:
@@ -249,7 +245,7 @@ class FlowThread:
         """Say that what was given holds no longer."""
         self._number += 1
         self._health.lost()
-        self._deaf_since = None
+        self._unheard.forget()
         self._held.clear()
         self._tell(None)
         if self._request is not None:

@@ -7,9 +7,36 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from energy_tracker.eventlog.kafka_errors import LOST
+from energy_tracker.eventlog.kafka_progress import BrokerPlace
 
 SILENT_S: Final = 10.0
+"""After so long another client takes the place of one that fetches nothing, though the broker tells of more."""
+SILENT_AMONG_OTHERS_S: Final = 180.0
 _ANSWER_S: Final = 1.0
+
+
+class Unheard:
+    """Tells since when which partitions bring nothing though something waits, by what somebody else asks."""
+
+    def __init__(self) -> None:
+        self._since: dict[BrokerPlace, tuple[int, float]] = {}
+
+    def is_deaf(self, not_fetched: Mapping[BrokerPlace, int], *, others_came: bool) -> bool:
+        """Take note of what waits (`Progress.not_fetched`) after a fetch; return whether that was so for too long.
+
+        Where records of other partitions come, those of one may be queued behind them, and it is given more time.
+        """
+        now, before = time.monotonic(), self._since
+        self._since = {
+            place: before[place] if place in before and before[place][0] == following else (following, now)
+            for place, following in not_fetched.items()
+        }
+        patience_s = SILENT_AMONG_OTHERS_S if others_came else SILENT_S
+        return any(now - since > patience_s for _, since in self._since.values())
+
+    def forget(self) -> None:
+        """Begin anew, as after a pause."""
+        self._since.clear()
 
 
 class Hearing:

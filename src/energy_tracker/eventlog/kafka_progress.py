@@ -63,13 +63,14 @@ class Progress:
                 total += max(self._high.get(place, 0), following) - position - 1
         return total
 
-    def more(self, positions: Sequence[tuple[BrokerPlace, int]]) -> bool:
-        """Whether something waits in a partition beyond what was fetched."""
+    def not_fetched(self, positions: Sequence[tuple[BrokerPlace, int]]) -> dict[BrokerPlace, int]:
+        """Return the partitions in which something waits that was not fetched, each with the offset that comes next."""
+        waiting: dict[BrokerPlace, int] = {}
         for place, position in positions:
             following = max(self._next.get(place, 0), position + 1)
             if self._ended.get(place, -1) < following < self._high.get(place, 0):
-                return True
-        return False
+                waiting[place] = following
+        return waiting
 
     def learn(self, ends: Mapping[BrokerPlace, int]) -> None:
         """Take note of where partitions end."""

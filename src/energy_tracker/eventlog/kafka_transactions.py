@@ -11,7 +11,7 @@ from uuid import uuid4
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from energy_tracker.eventlog.kafka_client import KafkaOptions
-from energy_tracker.eventlog.kafka_errors import TIMED_OUT
+from energy_tracker.eventlog.kafka_errors import GONE, TIMED_OUT
 from energy_tracker.eventlog.kafka_hanging import end_hanging_transactions
 from energy_tracker.eventlog.port import LogUnavailable
 
@@ -64,6 +64,7 @@ class Transactions:
             "linger.ms": 0,
             "compression.type": "lz4",
             "queue.buffering.max.messages": 1_000_000,
+            "error_cb": self._on_error,
         }
         self._producer: Producer | None = None
 
@@ -76,6 +77,7 @@ class Transactions:
         began = time.monotonic()
         try:
             producer = self._ready()
+            producer.poll(0)  # what became of its brokers since the last one
             producer.begin_transaction()
             for message in messages:
                 _produce(producer, message)
@@ -98,6 +100,10 @@ class Transactions:
             is_done = end_hanging_transactions(self._options, self._topics, prefix=prefix, own=[self._name])
             self._looks = 0 if is_done else self._looks + 1
             self.may_hang, self._look_again_at = 0 < self._looks < _LOOKS, now + _LOOK_AGAIN_S
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Take note of a broker that went away: its last mark may be missing, though the commit succeeded."""
+        self.may_hang |= error.code() in GONE
 
     def close(self) -> None:
         """Let go of the producer."""

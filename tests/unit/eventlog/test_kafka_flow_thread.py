@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from energy_tracker.eventlog import kafka_flow_health, kafka_flow_thread
+from energy_tracker.eventlog import kafka_flow_health, kafka_flow_thread, kafka_hearing
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_flow import FlowCommit, FlowOptions, KafkaFlow
 from energy_tracker.eventlog.kafka_state import PartitionState
@@ -206,7 +206,7 @@ async def test_a_client_to_which_nothing_comes_though_something_waits_is_replace
 ) -> None:
     first = await flow.assigned()
     deaf = flow._worker._consumer
-    monkeypatch.setattr(kafka_flow_thread, "_DEAF_S", 0.05)
+    monkeypatch.setattr(kafka_hearing, "SILENT_S", 0.05)
     flow._worker.progress.learn({("t", 0): 1})
     ScriptedConsumer.script.clear()
     asking = asyncio.ensure_future(flow.next_batch(first.number))
@@ -256,7 +256,7 @@ async def test_a_batch_that_is_long_under_way_is_no_reason_for_another_client(
     flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assignment = await flow.assigned()
-    monkeypatch.setattr(kafka_flow_thread, "_DEAF_S", 0.0)
+    monkeypatch.setattr(kafka_hearing, "SILENT_S", 0.0)
     consumer = flow._worker._consumer
     flow._worker.progress.learn({("t", 0): 2})
     ScriptedConsumer.script.append(messages(0, 1))

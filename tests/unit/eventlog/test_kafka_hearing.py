@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from tests.support.kafka import kafka_log
 
 from energy_tracker.eventlog import kafka_hearing
-from energy_tracker.eventlog.kafka_hearing import Hearing
+from energy_tracker.eventlog.kafka_hearing import Hearing, Unheard
 from energy_tracker.eventlog.port import Message
 
 SOON_S = 60
@@ -41,6 +41,45 @@ def consumer() -> Any:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at every call."""
     monkeypatch.setattr(kafka_hearing, "SILENT_S", 0.0)
+
+
+class TestUnheard:
+    """The seconds are made to pass, not waited for."""
+
+    @pytest.fixture(autouse=True)
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Return what the clock shows."""
+        now = [100.0]
+        monkeypatch.setattr(kafka_hearing.time, "monotonic", lambda: now[0])
+        return now
+
+    def test_what_waits_for_long_does_not_come(self, clock: list[float]) -> None:
+        unheard = Unheard()
+        assert not unheard.is_deaf({("t", 0): 5}, others_came=False)
+        clock[0] += kafka_hearing.SILENT_S
+        assert not unheard.is_deaf({("t", 0): 5}, others_came=False)
+        clock[0] += 1
+        assert unheard.is_deaf({("t", 0): 5}, others_came=False)
+
+    def test_a_partition_that_goes_on_begins_anew(self, clock: list[float]) -> None:
+        unheard = Unheard()
+        for offset in range(5):
+            assert not unheard.is_deaf({("t", 0): offset}, others_came=False)
+            clock[0] += kafka_hearing.SILENT_S - 1
+        assert not unheard.is_deaf({}, others_came=False)
+        assert not unheard.is_deaf({("t", 0): 4}, others_came=False)
+
+    def test_one_partition_is_deaf_while_others_go_on(self, clock: list[float]) -> None:
+        """It may be queued behind them, so it has more time; and what was paused has not been waiting."""
+        unheard = Unheard()
+        passed = 0.0
+        while passed <= kafka_hearing.SILENT_AMONG_OTHERS_S:
+            assert not unheard.is_deaf({("t", 0): int(passed), ("t", 1): 7}, others_came=True)
+            clock[0] += 1
+            passed += 1
+        assert unheard.is_deaf({("t", 0): -1, ("t", 1): 7}, others_came=True)
+        unheard.forget()
+        assert not unheard.is_deaf({("t", 1): 7}, others_came=True)
 
 
 @pytest.mark.usefixtures("at_once")

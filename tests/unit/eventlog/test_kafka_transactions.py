@@ -25,10 +25,17 @@ class HangingProducer:
     def __init__(self, config: dict[str, Any]) -> None:
         self.name = config["transactional.id"]
         self.calls: list[str] = []
+        self.errors: list[int] = []
+        self.tell = config["error_cb"]
         self.made.append(self)
 
     def init_transactions(self, _: float) -> None:
         self.calls.append("init")
+
+    def poll(self, _: float) -> int:
+        while self.errors:
+            self.tell(KafkaError(self.errors.pop()))
+        return 0
 
     def begin_transaction(self) -> None:
         self.calls.append("begin")
@@ -148,3 +155,19 @@ def test_a_look_that_came_too_early_is_taken_again_after_a_while(
     for _ in range(3):
         transactions.end_hanging()
     assert looks == [hanging.made[0].name] * 2
+
+
+def test_a_broker_that_went_away_is_a_reason_to_look_for_hanging_transactions(
+    hanging: type[HangingProducer], looks: list[str]
+) -> None:
+    """It may have gone between the answer to a commit and its marks."""
+    hanging.hanging = 0
+    transactions = Transactions(NOWHERE, group="g", topics=["t"])
+    transactions.commit([], [], None)
+    (producer,) = hanging.made
+    producer.errors.append(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    transactions.commit([], [], None)
+    assert looks == []
+    producer.errors.append(KafkaError._TRANSPORT)
+    transactions.commit([], [], None)
+    assert looks == [producer.name]
