@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 BATCH_BYTES: Final = 2_000_000
 BATCH_RECORDS: Final = 20_000
-WINDOW_S: Final = 0.01
-"""How long a batch waits for more once it has something."""
+WINDOW_S: Final = 0.005
+"""How long a batch waits for more once it has something; what is there already is taken in any case."""
 _AT_ONCE: Final = 2_000
 _LARGE_BYTES: Final = 20_000.0  # what a message is taken to have before any was seen
 _LOOK_S: Final = 0.1
@@ -189,17 +189,18 @@ class FlowThread:
         self._resume()
         size = sum(len(message) for message in self._held)
         # While there is something to do the next order is near: it must not wait for records that may not come.
-        wanted, timeout = 1, _SOON_S if time.monotonic() - self._idle_since < _LIVELY_S else _LOOK_S
+        until, wanted, timeout = 0.0, 1, _SOON_S if time.monotonic() - self._idle_since < _LIVELY_S else _LOOK_S
         while size < BATCH_BYTES and len(self._held) < BATCH_RECORDS:
             found = self._poll(wanted, timeout)
             if self._request is None or request.number != self._number:
                 return  # the partitions were taken away meanwhile; whoever has them reads these again
-            if not found:
-                break
             size += sum(len(message) for message in found)
             self._held += found  # kept where the next call fails: the consumer does not hand them out again
+            left_s = (until := until or time.monotonic() + WINDOW_S) - time.monotonic()
+            if not found or not self._orders.empty() or (left_s <= 0 and len(found) < wanted):
+                break
             room = int((BATCH_BYTES - size) / self._mean_bytes) + 1
-            wanted, timeout = min(BATCH_RECORDS - len(self._held), room, _AT_ONCE), WINDOW_S
+            wanted, timeout = min(BATCH_RECORDS - len(self._held), room, _AT_ONCE), max(0.0, left_s)
         messages, self._held = self._held, []
         if messages:
             self._request = None

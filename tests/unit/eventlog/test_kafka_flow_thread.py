@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from energy_tracker.eventlog import kafka_flow_health, kafka_flow_thread, kafka_hearing
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_flow import FlowCommit, FlowOptions, KafkaFlow
+from energy_tracker.eventlog.kafka_flow_orders import Order
 from energy_tracker.eventlog.kafka_state import PartitionState
 from energy_tracker.eventlog.port import LogUnavailable, Record
 from energy_tracker.kit.health import PartHealth
@@ -23,7 +24,7 @@ PATIENCE_S = 10
 class ScriptedConsumer:
     """Hands out what is put into `script`, one entry a call: messages, something to raise, or something to do."""
 
-    script: deque[Sequence[Message] | KafkaException | Callable[["ScriptedConsumer"], None]]
+    script: deque[Sequence[Message] | KafkaException | Callable[["ScriptedConsumer"], Sequence[Message] | None]]
 
     def __init__(self, _: object) -> None:
         self.assigned: list[TopicPartition] = []
@@ -38,8 +39,7 @@ class ScriptedConsumer:
         if isinstance(entry, KafkaException):
             raise entry
         if callable(entry):
-            entry(self)
-            return ()
+            return entry(self) or ()
         return [message for message in entry if message.partition() not in self.paused]
 
     def poll(self, _: float) -> None:
@@ -216,6 +216,42 @@ async def test_a_client_to_which_nothing_comes_though_something_waits_is_replace
         assert await asking is None
         ScriptedConsumer.script.extend([given(0), messages(0)])
     assert await taken(flow) == [0]
+
+
+async def test_what_comes_steadily_keeps_no_batch_waiting_for_more(
+    flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_flow_thread, "WINDOW_S", 0.0)
+    await flow.assigned()
+    ScriptedConsumer.script.extend(messages(offset) for offset in range(6))
+    assert [await taken(flow) for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
+
+
+async def test_what_has_come_already_is_taken_together(flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_flow_thread, "WINDOW_S", 0.0)
+    monkeypatch.setattr(kafka_flow_thread, "_AT_ONCE", 2)
+    await flow.assigned()
+    ScriptedConsumer.script.extend([messages(0), messages(1, 2), messages(3, 4), messages(5), messages(6)])
+    assert await taken(flow) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_a_commit_does_not_wait_for_a_batch_to_become_larger(
+    flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_flow_thread, "WINDOW_S", 3_600.0)
+    assignment = await flow.assigned()
+    ordered = asyncio.get_running_loop().create_future()
+
+    def order_meanwhile(_: ScriptedConsumer) -> Sequence[Message]:
+        flow._orders.put(Order(assignment.number, ordered, commit=FlowCommit()))
+        return messages(1)
+
+    ScriptedConsumer.script.extend([messages(0), order_meanwhile, *(messages(offset) for offset in range(2, 9))])
+    async with asyncio.timeout(PATIENCE_S):
+        records = await flow.next_batch(assignment.number)
+        await ordered
+    assert records is not None
+    assert [record.offset for record in records] == [0, 1]
 
 
 def taken_away(consumer: ScriptedConsumer) -> None:

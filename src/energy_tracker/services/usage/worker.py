@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL_S = 10.0
 RETRY_S = 1.0
 _NEWS_AT_ONCE = 500
+_FEW = 2_000  # readings that are stored about as soon as one
 _FLOW = "flow"
 _REGISTRY = "registry"
 _Ready = asyncio.Queue[tuple[Batch, list[DecodedRecords]] | None]
@@ -133,10 +134,16 @@ class UsageWorker:
             await recorder.abandon()
 
     async def _decode(self, batches: AsyncIterator[Batch], decoded: _Ready) -> None:
-        """Take batches and decode them, one ahead of what is being stored; None says that there are no more."""
+        """Take batches and decode them, one ahead of what is being stored; None says that there are no more.
+
+        After a small one the next is taken only once this one is on its way: it has more in it then, and waits less.
+        """
         async with aclosing(batches):  # type: ignore[type-var]  # every implementation is an async generator
             async for batch in batches:
-                await decoded.put((batch, await decode_together(batch.records)))
+                records = await decode_together(batch.records)
+                await decoded.put((batch, records))
+                if sum(len(alike.readings) for alike in records) < _FEW:
+                    await decoded.join()
         await decoded.put(None)
 
     async def _begin(self, decoded: _Ready, begun: _Begun) -> None:
@@ -144,6 +151,7 @@ class UsageWorker:
         while (ready := await decoded.get()) is not None:
             batch, records = ready
             await begun.put((batch, await self.service.recorder.begin(decoded=records)))
+            decoded.task_done()
         await begun.put(None)
 
     async def _finish(self, begun: _Begun) -> None:
