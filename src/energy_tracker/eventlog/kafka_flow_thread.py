@@ -19,6 +19,7 @@ from energy_tracker.eventlog.kafka_flow_orders import (
     settle,
     settle_all,
 )
+from energy_tracker.eventlog.kafka_gathering import Gathering
 from energy_tracker.eventlog.kafka_hearing import Unheard
 from energy_tracker.eventlog.kafka_leaving import leave_behind
 from energy_tracker.eventlog.kafka_progress import Progress
@@ -30,12 +31,6 @@ from energy_tracker.kit.health import PartHealth
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES: Final = 2_000_000
-BATCH_RECORDS: Final = 20_000
-WINDOW_S: Final = 0.005
-"""How long a batch waits for more once it has something; what is there already is taken in any case."""
-_AT_ONCE: Final = 2_000
-_LARGE_BYTES: Final = 20_000.0  # what a message is taken to have before any was seen
 _LOOK_S: Final = 0.1
 _SOON_S: Final = 0.005
 _LIVELY_S: Final = 1.0
@@ -63,12 +58,13 @@ class FlowThread:
         self._to_take: list[int] | None = None
         self._request: Order | None = None
         self._held: list[Message] = []
+        self._under_way = 0  # batches that were handed out and not committed
         self._idle_since = time.monotonic()
         self._unheard = Unheard()
         self._is_paused = False
         self.progress = Progress()
         self._health = FlowHealth()
-        self._mean_bytes = _LARGE_BYTES
+        self._gathering = Gathering()
         self._failures, self._patience = 0, _TIRED_AFTER
 
     def run(self) -> None:
@@ -146,6 +142,7 @@ class FlowThread:
         if self._request is not None and self._request.future.done():
             self._request = None
         self._held.clear()
+        self._under_way = 0
         try:
             self._go_to_positions()
             settle(order, True)
@@ -183,28 +180,26 @@ class FlowThread:
             state.positions.update(state.ahead)
             state.note = commit.notes.get(number, state.note)
         self._health.moved()
+        self._under_way = max(0, self._under_way - 1)
         settle(order, None)
 
     def _fetch(self, request: Order) -> None:
         self._resume()
-        size = sum(len(message) for message in self._held)
         # While there is something to do the next order is near: it must not wait for records that may not come.
-        until, wanted, timeout = 0.0, 1, _SOON_S if time.monotonic() - self._idle_since < _LIVELY_S else _LOOK_S
-        while size < BATCH_BYTES and len(self._held) < BATCH_RECORDS:
-            found = self._poll(wanted, timeout)
+        timeout_s = _SOON_S if time.monotonic() - self._idle_since < _LIVELY_S else _LOOK_S
+        gathering = self._gathering
+        gathering.begin(self._held, timeout_s=timeout_s, meanwhile=self._under_way > 0)
+        goes_on = not gathering.is_full
+        while goes_on and self._orders.empty():
+            found = self._poll(gathering.wanted, gathering.timeout_s)
             if self._request is None or request.number != self._number:
                 return  # the partitions were taken away meanwhile; whoever has them reads these again
-            size += sum(len(message) for message in found)
             self._held += found  # kept where the next call fails: the consumer does not hand them out again
-            left_s = (until := until or time.monotonic() + WINDOW_S) - time.monotonic()
-            if not found or not self._orders.empty() or (left_s <= 0 and len(found) < wanted):
-                break
-            room = int((BATCH_BYTES - size) / self._mean_bytes) + 1
-            wanted, timeout = min(BATCH_RECORDS - len(self._held), room, _AT_ONCE), max(0.0, left_s)
+            goes_on = gathering.add(found)
         messages, self._held = self._held, []
         if messages:
             self._request = None
-            self._mean_bytes = max(size / len(messages), 20.0)
+            self._under_way += 1
             self._idle_since = time.monotonic()
             named = {self._options.kafka.topic(topic): topic for topic in self._options.topics}
             settle(request, [record_of(message, named[message.topic() or ""]) for message in messages])
@@ -248,6 +243,7 @@ class FlowThread:
         self._health.lost()
         self._unheard.forget()
         self._held.clear()
+        self._under_way = 0
         self._tell(None)
         if self._request is not None:
             settle(self._request, None)

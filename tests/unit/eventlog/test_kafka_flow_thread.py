@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from energy_tracker.eventlog import kafka_flow_health, kafka_flow_thread, kafka_hearing
+from energy_tracker.eventlog import kafka_flow_health, kafka_flow_thread, kafka_gathering, kafka_hearing
 from energy_tracker.eventlog.kafka_client import KafkaOptions
 from energy_tracker.eventlog.kafka_flow import FlowCommit, FlowOptions, KafkaFlow
 from energy_tracker.eventlog.kafka_flow_orders import Order
@@ -221,15 +221,15 @@ async def test_a_client_to_which_nothing_comes_though_something_waits_is_replace
 async def test_what_comes_steadily_keeps_no_batch_waiting_for_more(
     flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_flow_thread, "WINDOW_S", 0.0)
+    monkeypatch.setattr(kafka_gathering, "WINDOW_S", 0.0)
     await flow.assigned()
     ScriptedConsumer.script.extend(messages(offset) for offset in range(6))
     assert [await taken(flow) for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
 
 
 async def test_what_has_come_already_is_taken_together(flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_flow_thread, "WINDOW_S", 0.0)
-    monkeypatch.setattr(kafka_flow_thread, "_AT_ONCE", 2)
+    monkeypatch.setattr(kafka_gathering, "WINDOW_S", 0.0)
+    monkeypatch.setattr(kafka_gathering, "_AT_ONCE", 2)
     await flow.assigned()
     ScriptedConsumer.script.extend([messages(0), messages(1, 2), messages(3, 4), messages(5), messages(6)])
     assert await taken(flow) == [0, 1, 2, 3, 4, 5]
@@ -238,7 +238,8 @@ async def test_what_has_come_already_is_taken_together(flow: KafkaFlow, monkeypa
 async def test_a_commit_does_not_wait_for_a_batch_to_become_larger(
     flow: KafkaFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_flow_thread, "WINDOW_S", 3_600.0)
+    monkeypatch.setattr(kafka_gathering, "WINDOW_S", 3_600.0)
+    monkeypatch.setattr(kafka_gathering, "MEANWHILE_S", 3_600.0)
     assignment = await flow.assigned()
     ordered = asyncio.get_running_loop().create_future()
 
