@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -108,6 +108,21 @@ async def test_a_service_hangs_under_load_and_goes_on(ordeal: Ordeal, service: s
     await ordeal.judge()
 
 
+async def ask_whichever(stack: Stack, user_ids: Iterable[int], *names: str) -> None:
+    """Look whether each of some usage-services answers for each home, whoever looks after it."""
+    for number, user_id in enumerate(user_ids):
+        path = f"/api/v1/usage/{user_id}/watch"
+
+        async def are_known(path: str = path) -> bool:
+            return {(await stack.call("GET", name, path)).status_code for name in names} == {200}
+
+        await stack.until(are_known, f"all of {names} answer for home {user_id}")
+        for notices, name in enumerate(names, 10 + number):
+            changed = await stack.call("PUT", name, path, {"noticesAMonth": notices, "mutedDeviceIds": []})
+            assert changed.status_code == 200, changed.text
+            assert {(await stack.get(each, path))["noticesAMonth"] for each in names} == {notices}
+
+
 async def test_of_two_usage_services_one_is_killed_and_a_third_joins(ordeal: Ordeal) -> None:
     load, stack = ordeal.load, ordeal.stack
     home = await load.thrifty_home()
@@ -115,6 +130,7 @@ async def test_of_two_usage_services_one_is_killed_and_a_third_joins(ordeal: Ord
         await load.more()
         await stack.start("usage-2")
         await ordeal.shares(3, 3)
+        await ask_whichever(stack, [*load.homes, *load.warned], "usage", "usage-2")
         await load.more()
         warned = asyncio.create_task(load.use_too_much(home))
         await stack["usage-2"].kill()

@@ -87,7 +87,13 @@ async def usage_alone(process: Process) -> ASGIApp:
     partitions = await process.partitions(kafka)
     with process.startup.part("readings"):
         backends = await process.stack.enter_async_context(
-            kafka_and_influx(kafka=kafka, influx=influx, partitions=partitions, clock=process.clock)
+            kafka_and_influx(
+                kafka=kafka,
+                influx=influx,
+                partitions=partitions,
+                clock=process.clock,
+                reached_at=process.reached_at,
+            )
         )
     service = usage_service(
         backends=backends, directory=directory, clock=process.clock, options=options.usage(process.settings)

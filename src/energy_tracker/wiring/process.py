@@ -43,12 +43,16 @@ class Peers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """The process of one service: its settings, the address where it reaches itself, and what takes it down again."""
+    """The process of one service: its settings, and what takes it down again.
+
+    `own_url` is the address where it reaches itself, `reached_at` the one where other processes do (empty: none).
+    """
 
     service: str
     settings: Settings
     clock: Clock
     own_url: str
+    reached_at: str
     startup: Startup
     stack: AsyncExitStack
 

@@ -56,6 +56,7 @@ async def serving_alone(service: str, *, settings: Settings, clock: Clock) -> As
                         settings=settings,
                         clock=clock,
                         own_url=_own_url(listening),
+                        reached_at=_reached_at(listening),
                         startup=startup,
                         stack=inner,
                     )
@@ -91,4 +92,22 @@ def _own_url(listening: socket.socket) -> str:
     address = ipaddress.ip_address(host.partition("%")[0])
     if address.is_unspecified:
         host = "::1" if address.version == 6 else "127.0.0.1"  # noqa: PLR2004 - the version of IP
+    return _url(host, port)
+
+
+def _reached_at(listening: socket.socket) -> str:
+    """Return the address where others reach a service: where it listens on all, the one of this machine or container.
+
+    Empty where this machine does not know its own name.
+    """
+    host, port = listening.getsockname()[:2]
+    if not ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        return _url(host, port)
+    try:
+        return _url(socket.gethostbyname(socket.gethostname()), port)
+    except OSError:
+        return ""
+
+
+def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

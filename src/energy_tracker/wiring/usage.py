@@ -19,6 +19,7 @@ from energy_tracker.services.usage.explain import ExplainService
 from energy_tracker.services.usage.forecasting import ForecastService
 from energy_tracker.services.usage.intake import IntakeLedger, UsageStream
 from energy_tracker.services.usage.month_limit import MonthLimitWatch
+from energy_tracker.services.usage.neighbours import Neighbours
 from energy_tracker.services.usage.ports import Homes, ReadingStore
 from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.rehearsal import RehearsalService
@@ -40,13 +41,17 @@ class UsageOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageBackends:
-    """The log and the readings, and which homes of them are this process's; `checks` are their health."""
+    """The log and the readings, and which homes of them are this process's; `checks` are their health.
+
+    `neighbours` are the processes that look after the others, where there may be any.
+    """
 
     log: EventLog
     stream: UsageStream
     store: ReadingStore
     intake: IntakeLedger
     homes: Homes
+    neighbours: Neighbours | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
 
 
@@ -73,7 +78,7 @@ async def usage_service(
         health=Health({"flow": worker.health, **backends.checks}),
         telemetry=telemetry,
     )
-    app.include_router(watch_routes(WatchWishes(unusual, clock), RehearsalService(unusual)))
+    app.include_router(watch_routes(WatchWishes(unusual, clock), RehearsalService(unusual), backends.neighbours))
     app.include_router(forecast_routes(ForecastService(queries, store, clock)))
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:

@@ -12,6 +12,7 @@ from energy_tracker.kit.clock import Clock
 from energy_tracker.services.usage.adapters.influx import InfluxReadingStore
 from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
 from energy_tracker.services.usage.adapters.kafka_stream import KafkaHomes, KafkaStream
+from energy_tracker.services.usage.adapters.neighbours import KafkaNeighbours
 from energy_tracker.storage.influx import InfluxDatabase, InfluxOptions
 from energy_tracker.wiring.outgoing import http_client
 from energy_tracker.wiring.usage import UsageBackends
@@ -19,10 +20,11 @@ from energy_tracker.wiring.usage import UsageBackends
 
 @asynccontextmanager
 async def kafka_and_influx(
-    *, kafka: KafkaOptions, influx: InfluxOptions, partitions: int, clock: Clock
+    *, kafka: KafkaOptions, influx: InfluxOptions, partitions: int, clock: Clock, reached_at: str = ""
 ) -> AsyncIterator[UsageBackends]:
     """Give the backends of one of any number of usage-services; the topics, of so many partitions, are there.
 
+    `reached_at` is where the others reach this one.
     Raises `InfluxUnavailable` where the bucket cannot be made ready.
     """
     async with AsyncExitStack() as stack:
@@ -49,7 +51,7 @@ async def kafka_and_influx(
         ledger = KafkaLedger(kafka, partitions, turned_away)
         stack.callback(ledger.close)
         homes = KafkaHomes(partitions)
-        store = InfluxReadingStore(database, flow, ledger, homes.partition_of)
+        store = InfluxReadingStore(database, flow, ledger, homes.partition_of, reached_at)
         homes.follow(store)
         yield UsageBackends(
             log=log,
@@ -57,5 +59,6 @@ async def kafka_and_influx(
             store=store,
             intake=ledger,
             homes=homes,
+            neighbours=KafkaNeighbours(ledger, homes.partition_of, http),
             checks={"log": flow.health, "readings": database.health},
         )

@@ -64,7 +64,7 @@ def running(worker: UsageWorker) -> Iterator[None]:
         task.cancel()
 
 
-@pytest.mark.parametrize(("few", "ahead"), [(1, 4), (2, 2)])
+@pytest.mark.parametrize(("few", "ahead"), [(1, 3), (2, 2)])
 async def test_small_batches_are_not_taken_far_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, ahead: int
 ) -> None:

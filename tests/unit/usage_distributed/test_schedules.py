@@ -223,9 +223,9 @@ async def test_whatever_happens(caplog: pytest.LogCaptureFixture) -> None:
             raise
 
 
-def same_epoch(note: Note, *, above: int = 0) -> Note:
+def same_epoch(note: Note, *, above: int = 0, by: str = "") -> Note:
     """Begin no epoch."""
-    del above
+    del above, by
     return note
 
 

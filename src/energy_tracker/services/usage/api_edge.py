@@ -1,15 +1,58 @@
 """What the HTTP edges of usage-service share: routers, answers and identifiers."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from energy_tracker.kit.web import StrictRoute, parse_id
+from energy_tracker.services.usage.neighbours import LookedAfterElsewhere, Neighbours, Question
 from energy_tracker.services.usage.queries import DeviceNotFound, UserNotFound
 
+PASSED_ON: Final = "energy-tracker-passed-on"
+"""A request with this header is answered by whoever gets it: no two processes pass it to and fro."""
+_OF_QUESTIONS: Final = ("accept", "authorization", "content-type", "if-match")
+_OF_ANSWERS: Final = ("allow", "cache-control", "content-type", "etag", "retry-after")
 
-def router_of(tag: str) -> APIRouter:
-    """Return a router of calls below `/api/v1`."""
-    return APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=[tag])
+
+def router_of(tag: str, neighbours: Neighbours | None = None) -> APIRouter:
+    """Return a router of calls below `/api/v1`; what only a neighbour knows is passed on to it."""
+    route = StrictRoute if neighbours is None else _passing_on(neighbours)
+    return APIRouter(prefix="/api/v1", route_class=route, tags=[tag])
+
+
+def _passing_on(neighbours: Neighbours) -> type[StrictRoute]:
+    class PassingOn(StrictRoute):
+        """Lets the usage-service answer that looks after the home."""
+
+        def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # see `StrictRoute`
+            handler = super().get_route_handler()
+
+            async def pass_on(request: Request) -> Response:
+                try:
+                    return await handler(request)
+                except LookedAfterElsewhere as elsewhere:
+                    answer = None
+                    if PASSED_ON not in request.headers:
+                        answer = await neighbours.ask(elsewhere.user_id, await _question(request))
+                    if answer is None:
+                        raise
+                    return Response(answer.body, answer.status, _some(answer.headers, _OF_ANSWERS))
+
+            return pass_on
+
+    return PassingOn
+
+
+async def _question(request: Request) -> Question:
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    headers = _some(request.headers, _OF_QUESTIONS) | {PASSED_ON: "1"}
+    return Question(request.method, target, headers, await request.body())
+
+
+def _some(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    return {name: headers[name] for name in names if name in headers}
 
 
 def json_of(answer: msgspec.Struct) -> Response:

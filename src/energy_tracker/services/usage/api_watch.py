@@ -14,6 +14,7 @@ from energy_tracker.kit.openapi import problem_responses
 from energy_tracker.kit.problems import FieldError, InvalidRequest
 from energy_tracker.services.usage.api_document import describe_answers
 from energy_tracker.services.usage.api_edge import json_of, router_of, user_id_of
+from energy_tracker.services.usage.neighbours import Neighbours
 from energy_tracker.services.usage.parameters import Asking, Instant, Parameters, UserId, WholeNumber
 from energy_tracker.services.usage.rehearsal import Rehearsal, RehearsalService
 from energy_tracker.services.usage.unusual_wishes import WatchWishes
@@ -62,9 +63,9 @@ class RehearsalParameters(Parameters):
         )
 
 
-def watch_routes(wishes: WatchWishes, rehearsals: RehearsalService) -> APIRouter:
+def watch_routes(wishes: WatchWishes, rehearsals: RehearsalService, neighbours: Neighbours | None = None) -> APIRouter:
     """Return the calls about what is unusual, and about how a home is watched."""
-    router = router_of("unusual use")
+    router = router_of("unusual use", neighbours)
 
     @router.get(
         "/usage/{userId}/rehearsal",

@@ -25,6 +25,7 @@ from energy_tracker.services.usage.model.detection.records import (
     settings_of,
 )
 from energy_tracker.services.usage.model.episodes import Episode
+from energy_tracker.services.usage.neighbours import LookedAfterElsewhere
 from energy_tracker.services.usage.news import tell
 from energy_tracker.services.usage.ports import Recorded
 from energy_tracker.services.usage.queries import UserNotFound
@@ -139,7 +140,10 @@ class WatchWishes:
 
 
 def home_of(watched: UnusualWatch, principal: Principal, user_id: int) -> DirectoryUser:
-    """Return the user whose home is asked about. Raises `UserNotFound` and `TemporarilyUnavailable`."""
+    """Return the user whose home is asked about.
+
+    Raises `UserNotFound`, `TemporarilyUnavailable` and `LookedAfterElsewhere`, which is one.
+    """
     del principal  # until accounts exist, everyone may ask
     user = watched.directory.user(user_id)
     if user is None:
@@ -147,7 +151,7 @@ def home_of(watched: UnusualWatch, principal: Principal, user_id: int) -> Direct
             raise TemporarilyUnavailable("Which users there are is not known now: user-service does not answer.")
         raise UserNotFound("There is no such user.")
     if not watched.is_here(user_id):
-        raise TemporarilyUnavailable("Another usage-service looks after this home; ask again.", retry_after_s=1)
+        raise LookedAfterElsewhere(user_id)
     return user
 
 

@@ -140,6 +140,7 @@ class UsageWorker:
         """
         async with aclosing(batches):  # type: ignore[type-var]  # every implementation is an async generator
             async for batch in batches:
+                await decoded.join()  # of those that were taken no more than one is large in memory, decoded
                 records = await decode_together(batch.records)
                 await decoded.put((batch, records))
                 if sum(len(alike.readings) for alike in records) < _FEW:

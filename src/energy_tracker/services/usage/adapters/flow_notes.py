@@ -49,13 +49,17 @@ def opening_tally(opening: Holdings) -> Tally:
 
 
 class Note(msgspec.Struct):
-    """What goes with the positions of a partition."""
+    """What goes with the positions of a partition.
+
+    `by` is the address of the process that took it over last, where its neighbours reach it; empty: it does not say.
+    """
 
     epoch: int = 0
     write: int = 0
     parked_number: int = 0
     tally: Tally = msgspec.field(default_factory=Tally)
     ended: list[Ranges] = []
+    by: str = ""
 
     def has_committed(self, epoch: int, write: int) -> bool:
         """Whether a write of an epoch is one of those that are committed."""
@@ -80,7 +84,7 @@ def read_note(text: str) -> Note:
     return _note.decode(text) if text else Note()
 
 
-def next_epoch(note: Note, *, above: int = 0) -> Note:
+def next_epoch(note: Note, *, above: int = 0, by: str | None = None) -> Note:
     """Return the note of whoever takes a partition over: a new epoch, and what is known of those before.
 
     The epoch is above another one, too, where that is told.
@@ -91,7 +95,8 @@ def next_epoch(note: Note, *, above: int = 0) -> Note:
         ended[-1] = Ranges(ended[-1].first, epoch - 1, note.write)
     else:
         ended.append(Ranges(note.epoch, epoch - 1, note.write))
-    return msgspec.structs.replace(note, epoch=epoch, ended=ended[-_MOST_ENDED:])
+    by = note.by if by is None else by
+    return msgspec.structs.replace(note, epoch=epoch, ended=ended[-_MOST_ENDED:], by=by)
 
 
 def judge(notes: Mapping[int, Note]) -> Callable[[int, int], int]:

@@ -39,17 +39,24 @@ _BEYOND_RETENTION: Final = "retention policy"
 class InfluxReadingStore:
     """`ReadingStore` for the partitions that the flow gives to this process, and `ReadingQueries` for all homes.
 
-    `partition_of` tells the partition of a home by its user's id.
+    `partition_of` tells the partition of a home by its user's id; `reached_at` is where other processes of the group
+    reach this one, empty where they do not.
     """
 
     def __init__(
-        self, database: InfluxDatabase, flow: KafkaFlow, ledger: KafkaLedger, partition_of: Callable[[int], int]
+        self,
+        database: InfluxDatabase,
+        flow: KafkaFlow,
+        ledger: KafkaLedger,
+        partition_of: Callable[[int], int],
+        reached_at: str = "",
     ) -> None:
         self._database = database
         self._readings = InfluxReadings(database)
         self._flow = flow
         self._ledger = ledger
         self._partition_of = partition_of
+        self._reached_at = reached_at
         self._number = -1
         self._state = HomesState()
 
@@ -73,7 +80,8 @@ class InfluxReadingStore:
             self._state = HomesState.read(assignment.partitions.items())
             self._number = assignment.number
         state = self._state
-        await self._begin_epochs({partition: next_epoch(note) for partition, note in state.notes.items()})
+        by = self._reached_at
+        await self._begin_epochs({partition: next_epoch(note, by=by) for partition, note in state.notes.items()})
         return {Place(topic, partition): offset for (topic, partition), offset in state.positions.items()}
 
     def lay_out(self, recorded: Recorded) -> None:
