@@ -39,8 +39,7 @@ _BEYOND_RETENTION: Final = "retention policy"
 class InfluxReadingStore:
     """`ReadingStore` for the partitions that the flow gives to this process, and `ReadingQueries` for all homes.
 
-    `partition_of` tells the partition of a home by its user's id; `reached_at` is where other processes of the group
-    reach this one, empty where they do not.
+    `partition_of` tells a home's partition by its user's id, `reached_at` is where other processes reach this one.
     """
 
     def __init__(
