@@ -41,6 +41,7 @@ async def http(neighbour: OneNeighbour) -> AsyncIterator[httpx.AsyncClient]:
     """Ask a process that looks after one home of two."""
     router = router_of("homes", neighbour)
 
+    @router.put("/homes/{number}/{name}")
     @router.put("/homes/{number}")
     async def change(number: int, request: Request) -> Response:
         if number != HERE:
@@ -67,6 +68,13 @@ async def test_a_neighbour_gets_the_question_as_it_came(http: httpx.AsyncClient,
     assert question.headers == {"accept": "*/*", "content-type": "application/json", "if-match": '"6"', PASSED_ON: "1"}
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (201, b"{}", '"7"')
     assert answer.headers["content-length"] == "2"
+
+
+async def test_what_is_escaped_in_a_path_stays_so(http: httpx.AsyncClient, neighbour: OneNeighbour) -> None:
+    await http.put(f"/api/v1/homes/{ELSEWHERE}/a%3Fb%C3%BC")
+    await http.put(f"/api/v1/homes/{ELSEWHERE}")
+    targets = [question.target for _, question in neighbour.asked]
+    assert targets == [f"/api/v1/homes/{ELSEWHERE}/a%3Fb%C3%BC", f"/api/v1/homes/{ELSEWHERE}"]
 
 
 async def test_a_question_is_passed_on_once(http: httpx.AsyncClient, neighbour: OneNeighbour) -> None:

@@ -46,7 +46,8 @@ def _passing_on(neighbours: Neighbours) -> type[StrictRoute]:
 
 
 async def _question(request: Request) -> Question:
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    path, query = request.scope["raw_path"], request.scope["query_string"]  # as they came, with what is escaped in them
+    target = (path + b"?" + query if query else path).decode("ascii", errors="replace")
     headers = _some(request.headers, _OF_QUESTIONS) | {PASSED_ON: "1"}
     return Question(request.method, target, headers, await request.body())
 
