@@ -161,6 +161,11 @@ def _bind(host: str, port: int, service: str) -> socket.socket:
 def url_of(listening: socket.socket) -> str:
     """Return the base URL of what listens there."""
     host, port = listening.getsockname()[:2]
+    return url_at(host, port)
+
+
+def url_at(host: str, port: int) -> str:
+    """Return the base URL of a port of a host, which may be an address of either kind."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -14,7 +14,7 @@ from energy_tracker.settings import Settings
 from energy_tracker.wiring import options
 from energy_tracker.wiring.distributed import ALONE
 from energy_tracker.wiring.folder import exclusive_folder
-from energy_tracker.wiring.http_server import answering, open_sockets, url_of
+from energy_tracker.wiring.http_server import answering, open_sockets, url_at, url_of
 from energy_tracker.wiring.modes import uses_database, uses_folder, uses_log
 from energy_tracker.wiring.process import Process
 from energy_tracker.wiring.startup import Startup
@@ -88,11 +88,10 @@ async def _end(work: asyncio.Task[None]) -> None:
 
 def _own_url(listening: socket.socket) -> str:
     """Return the address where a service reaches itself: one that listens on all addresses is on the loopback too."""
+    if not _is_on_all_addresses(listening):
+        return url_of(listening)
     host, port = listening.getsockname()[:2]
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if address.is_unspecified:
-        host = "::1" if address.version == 6 else "127.0.0.1"  # noqa: PLR2004 - the version of IP
-    return _url(host, port)
+    return url_at("::1" if ":" in host else "127.0.0.1", port)
 
 
 def _reached_at(listening: socket.socket) -> str:
@@ -100,14 +99,14 @@ def _reached_at(listening: socket.socket) -> str:
 
     Empty where this machine does not know its own name.
     """
-    host, port = listening.getsockname()[:2]
-    if not ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
-        return _url(host, port)
+    if not _is_on_all_addresses(listening):
+        return url_of(listening)
     try:
-        return _url(socket.gethostbyname(socket.gethostname()), port)
+        return url_at(socket.gethostbyname(socket.gethostname()), listening.getsockname()[1])
     except OSError:
         return ""
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _is_on_all_addresses(listening: socket.socket) -> bool:
+    host: str = listening.getsockname()[0]
+    return ipaddress.ip_address(host.partition("%")[0]).is_unspecified
