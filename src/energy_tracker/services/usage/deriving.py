@@ -116,17 +116,13 @@ class Deriver:
         ordered = sorted(readings, key=time_of)
         if (newest is None or is_behind(ordered[0], newest)) and each_has_its_instant(ordered):
             return ordered
+        identified = [(reading.identity, reading) for reading in readings]  # once: a key may have to be worked out
         late: list[Identity] = []
         if newest is not None:
-            late = [
-                (reading.device_id, reading.time_ms, reading.key)
-                for reading in readings
-                if not is_behind(reading, newest)
-            ]
+            late = [identity for identity, reading in identified if not is_behind(reading, newest)]
         known = await self._find(late) if late else {}
         unique: dict[Identity, Reading] = {}
-        for reading in readings:
-            identity = (reading.device_id, reading.time_ms, reading.key)
+        for identity, reading in identified:
             other = known.get(identity) or unique.get(identity)
             if other is None:
                 unique[identity] = reading
