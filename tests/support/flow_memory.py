@@ -33,6 +33,7 @@ class FlowBroker:
     owners: dict[int, "FlowMember"] = field(default_factory=dict)
     generation: int = 0
     in_balance: bool = True
+    known: Mapping[int, Note] | None = None
 
     def __post_init__(self) -> None:
         for number in range(self.partitions):
@@ -120,9 +121,11 @@ class FlowBroker:
             epochs={number: note.epoch for number, note in notes.items()},
         )
 
-    async def recent_notes(self) -> Mapping[int, Note]:
-        """Answer as `KafkaLedger` does."""
-        return {number: read_note(state.note) for number, state in self.states.items()}
+    async def notes(self, *, within_s: float = 0.0) -> Mapping[int, Note]:
+        """Answer as `KafkaLedger` does at the worst: with what was known once, where that will do."""
+        if not within_s or self.known is None:
+            self.known = {number: read_note(state.note) for number, state in self.states.items()}
+        return self.known
 
     def lag(self) -> int:
         """Return how many records wait in all partitions."""

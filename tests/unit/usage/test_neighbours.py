@@ -95,7 +95,8 @@ class Notes:
     def __init__(self, notes: Mapping[int, Note]) -> None:
         self._notes = notes
 
-    async def recent_notes(self) -> Mapping[int, Note]:
+    async def notes(self, *, within_s: float) -> Mapping[int, Note]:
+        assert within_s
         return self._notes
 
 

@@ -68,12 +68,16 @@ async def all_arrives(world: World) -> None:
         await world.arrive()
 
 
-async def check(world: World, *, kwh: float, stored: int = 1, repeated: int = 0, dead: int = 0) -> None:
+async def energy_of(process: Process) -> list[tuple[str, float]]:
     boundaries = [START_MS - MS_PER_QUARTER_HOUR, START_MS + MS_PER_QUARTER_HOUR]
-    (store,) = [process.store for process in world.processes if process.store.partitions]
-    sums = await store.bucket_sums(device_ids=[DEVICE], boundaries_ms=boundaries)
-    assert [(row.direction, row.energy_mj) for row in sums] == [("import", kwh * KWH_MJ)]
-    points = await store.readings(device_ids=[DEVICE], from_ms=0, to_ms=2**41, after=None, limit=10)
+    sums = await process.store.bucket_sums(device_ids=[DEVICE], boundaries_ms=boundaries)
+    return [(row.direction, row.energy_mj) for row in sums]
+
+
+async def check(world: World, *, kwh: float, stored: int = 1, repeated: int = 0, dead: int = 0) -> None:
+    (process,) = [process for process in world.processes if process.store.partitions]
+    assert await energy_of(process) == [("import", kwh * KWH_MJ)]
+    points = await process.store.readings(device_ids=[DEVICE], from_ms=0, to_ms=2**41, after=None, limit=10)
     assert [each.amount for each in points] == [kwh]
     holdings = await world.broker.holdings()
     assert (holdings.stored, holdings.repeated, holdings.dead_lettered, holdings.parked) == (stored, repeated, dead, 0)
@@ -141,3 +145,13 @@ async def test_a_device_is_derived_by_its_last_rules_though_an_attempt_by_others
     await all_arrives(world)
     await world.rest()
     await check(world, kwh=1)
+
+
+async def test_whoever_is_asked_tells_what_another_process_has_just_committed() -> None:
+    world = await world_of(2)
+    register(world)
+    looks_after, other = sorted(world.processes, key=lambda process: not process.store.partitions)
+    await looks_after.look_around()
+    for count in (1, 2):
+        await take(looks_after, Reading(DEVICE, START_MS - 60_000 + count, event_key(str(count)), "interval", 1.0))
+        assert await energy_of(other) == [("import", count * KWH_MJ)]

@@ -12,14 +12,18 @@ from itertools import islice
 from typing import Final
 
 from energy_tracker.eventlog.kafka_flow import FlowCommit, KafkaFlow, PartitionsMoved
-from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.services.usage.adapters.flow_notes import Note, judge, next_epoch
 from energy_tracker.services.usage.adapters.flow_state import HomesState
 from energy_tracker.services.usage.adapters.flow_turns import FlowTurn
 from energy_tracker.services.usage.adapters.influx_devices import state_by_readings
 from energy_tracker.services.usage.adapters.influx_queries import Identity, InfluxReadings
-from energy_tracker.services.usage.adapters.influx_rows import DEVICES_MS, MEASUREMENTS, read_state, reading_lines
-from energy_tracker.services.usage.adapters.influx_turns import TurnPoints, write_readings
+from energy_tracker.services.usage.adapters.influx_rows import read_state, reading_lines
+from energy_tracker.services.usage.adapters.influx_turns import (
+    TurnPoints,
+    erase_devices,
+    erase_spans,
+    write_readings,
+)
 from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
 from energy_tracker.services.usage.model.derivation import Checkpoint
 from energy_tracker.services.usage.model.episodes import Episode
@@ -31,7 +35,8 @@ from energy_tracker.storage.influx import InfluxDatabase, InfluxUnavailable
 
 MOST_PARKED: Final = 100_000
 _FIRST_CHECKPOINTS: Final = 4
-_END_MS: Final = DEVICES_MS + MS_PER_DAY
+_KNOWN_S: Final = 1.0
+"""So old may be what is known of others where they have only written what is long past."""
 _BEYOND_RETENTION: Final = "retention policy"
 """How InfluxDB 2.7 says that a point is older than what it keeps."""
 
@@ -98,14 +103,13 @@ class InfluxReadingStore:
         await self._rise_above_others(recorded)
         points = TurnPoints(state, recorded, self._readings)
         await points.lay_out()
-        for device_id in recorded.erased:  # before its entry goes: whoever finds that does this again
-            await self._database.delete(f'deviceId="{device_id:d}"', from_ms=0, to_ms=_END_MS)
+        await erase_devices(self._database, recorded)
         await write_readings(self._database, recorded)
         await self._write_derived(points.derived)
         turn = FlowTurn(state, recorded, points.sums, self._partition_of)
         await self._follow_once_committed(turn)
         await self._database.write(points.anew())
-        await self._erase_spans(recorded)
+        await erase_spans(self._database, recorded)
 
     async def _begin_epochs(self, notes: dict[int, Note]) -> None:
         await self._flow.commit(self._number, FlowCommit(notes={number: note.text() for number, note in notes.items()}))
@@ -149,22 +153,18 @@ class InfluxReadingStore:
             raise
         turn.follow()
 
-    async def _erase_spans(self, recorded: Recorded) -> None:
-        """Delete readings once nothing that is derived counts them: whoever still finds some does all of it again."""
-        for device_id, from_ms, to_ms in recorded.erased_spans:
-            for measurement in MEASUREMENTS:
-                predicate = f'_measurement="{measurement}" AND deviceId="{device_id:d}"'
-                await self._database.delete(predicate, from_ms=from_ms, to_ms=min(to_ms, _END_MS))
-
     async def holdings(self) -> Holdings:
         """Return what has become of the readings, as all processes together have committed it."""
         return await self._ledger.holdings()
 
     async def bucket_sums(self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int]) -> Sequence[BucketSum]:
         """Return what lies in the buckets between successive boundaries, as far as it is committed."""
-        notes = self._state.notes
+        state = self._state
+        notes = state.notes
         if len(notes) < self._ledger.partitions:
-            notes = {**await self._ledger.recent_notes(), **notes}
+            is_at_home = all(device_id in state.partition_of_device for device_id in device_ids)
+            others = await self._ledger.notes(within_s=_KNOWN_S if is_at_home else 0.0)
+            notes = {**others, **notes}
         return await self._readings.bucket_sums(
             device_ids=device_ids, boundaries_ms=boundaries_ms, last_committed=judge(notes)
         )

@@ -1,10 +1,14 @@
 """The points of one turn: readings, and what quarter-hours and checkpoints hold from now on."""
 
 from collections.abc import Iterable
+from typing import Final
 
+from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.services.usage.adapters.flow_state import HomesState
 from energy_tracker.services.usage.adapters.influx_queries import InfluxReadings
 from energy_tracker.services.usage.adapters.influx_rows import (
+    DEVICES_MS,
+    MEASUREMENTS,
     NOTHING,
     QuarterRow,
     Sums,
@@ -23,6 +27,8 @@ from energy_tracker.storage.influx import InfluxDatabase
 
 Quarters = dict[int, Sums]
 
+_END_MS: Final = DEVICES_MS + MS_PER_DAY
+
 
 async def write_readings(database: InfluxDatabase, recorded: Recorded) -> None:
     """Write the readings of a turn. Raises `InfluxUnavailable` and `ReadingsRefused`."""
@@ -33,6 +39,20 @@ async def write_readings(database: InfluxDatabase, recorded: Recorded) -> None:
         raise ReadingsRefused(
             {readings[line.index].identity: f"InfluxDB refuses it: {line.reason}" for line in refused}
         )
+
+
+async def erase_devices(database: InfluxDatabase, recorded: Recorded) -> None:
+    """Delete all of devices before their entries go: whoever finds an entry does this again."""
+    for device_id in recorded.erased:
+        await database.delete(f'deviceId="{device_id:d}"', from_ms=0, to_ms=_END_MS)
+
+
+async def erase_spans(database: InfluxDatabase, recorded: Recorded) -> None:
+    """Delete readings once nothing that is derived counts them: whoever still finds some does all of it again."""
+    for device_id, from_ms, to_ms in recorded.erased_spans:
+        for measurement in MEASUREMENTS:
+            predicate = f'_measurement="{measurement}" AND deviceId="{device_id:d}"'
+            await database.delete(predicate, from_ms=from_ms, to_ms=min(to_ms, _END_MS))
 
 
 class TurnPoints:

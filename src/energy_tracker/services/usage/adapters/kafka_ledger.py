@@ -35,7 +35,8 @@ _TOPICS: Final = (ENERGY_USAGE, ENERGY_USAGE_BY_OWNER)
 _ANSWER_S: Final = 10.0
 _LONGEST_COUNT_S: Final = 60.0
 _AT_ONCE: Final = 5_000
-_RECENT_S: Final = 1.0
+_REST_S: Final = 10.0
+"""After a question that got no answer, what was known before serves for so long."""
 
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -64,6 +65,7 @@ class KafkaLedger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _next: asyncio.Lock = field(default_factory=asyncio.Lock)
     _consumer: Consumer | None = None
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _notes: Mapping[int, Note] = field(default_factory=dict)
     _notes_at: float = float("-inf")
 
@@ -82,18 +84,22 @@ class KafkaLedger:
             epochs={partition: note.epoch for partition, note in notes.items()},
         )
 
-    async def recent_notes(self) -> Mapping[int, Note]:
-        """Return the notes of all partitions as of the last second, or as they were last known.
+    async def notes(self, *, within_s: float = 0.0) -> Mapping[int, Note]:
+        """Return the notes of all partitions as of now, or up to some seconds ago, or as they were last known.
 
         A process that cannot reach Kafka goes on answering what it is asked.
         """
-        if time.monotonic() - self._notes_at > _RECENT_S:
-            try:
-                _, self._notes = await self._ask(self._committed)
-            except LogUnavailable as error:
-                log.warning("what other processes have committed lately is not known: %s", error)
-            self._notes_at = time.monotonic()
-        return self._notes
+        wanted = time.monotonic() - within_s
+        async with self._looking:  # of those who wait here, the first one asks for all
+            if self._notes_at < wanted:
+                asked = time.monotonic()
+                try:
+                    _, self._notes = await self._ask(self._committed)
+                    self._notes_at = asked
+                except LogUnavailable as error:
+                    log.warning("what other processes have committed lately is not known: %s", error)
+                    self._notes_at = time.monotonic() + _REST_S
+            return self._notes
 
     async def intake(self, *, beyond: Holdings) -> Intake:
         """Return what the log holds: what was consumed, and what waits behind the positions of these holdings."""
