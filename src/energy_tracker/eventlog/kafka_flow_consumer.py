@@ -12,7 +12,7 @@ _FLOW_CONFIG: Final[Mapping[str, object]] = {
     "partition.assignment.strategy": "range",
     "max.poll.interval.ms": 900_000,
     "fetch.max.bytes": 8_000_000,
-    "fetch.wait.max.ms": 100,
+    "fetch.wait.max.ms": 250,
 }
 
 OnPartitions = Callable[[Consumer, Sequence[TopicPartition]], None]

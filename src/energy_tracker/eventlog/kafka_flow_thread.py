@@ -31,7 +31,7 @@ from energy_tracker.kit.health import PartHealth
 
 log = logging.getLogger(__name__)
 
-_LOOK_S: Final = 0.1
+_LOOK_S: Final = 0.25
 _SOON_S: Final = 0.005
 _LIVELY_S: Final = 1.0
 _BUSY_S: Final = 3.0

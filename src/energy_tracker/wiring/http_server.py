@@ -88,11 +88,17 @@ class Server(UvicornServer):
         super().__init__(config)
         self.listening = asyncio.Event()
         """Set once requests are answered."""
+        self._stopped = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Wait until told to end. The base class wakes ten times a second for headers that are not sent here."""
+        await self.on_tick(0)
+        await self._stopped.wait()
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - as the base class has it
@@ -102,6 +108,7 @@ class Server(UvicornServer):
     def stop(self) -> None:
         """End: finish what is under way, for a few seconds at most."""
         self.should_exit = True
+        self._stopped.set()
 
 
 @asynccontextmanager
