@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.25
 _SOON_S: Final = 0.005
+_JOINING_S: Final = 0.05
 _LIVELY_S: Final = 1.0
 _BUSY_S: Final = 3.0
 _RETRY_S: Final = 1.0
@@ -215,7 +216,7 @@ class FlowThread:
             self._consumer.pause(self._consumer.assignment())
             self._is_paused = True
         self._unheard.forget()
-        self._held += self._poll(1, _LOOK_S)
+        self._held += self._poll(1, _LOOK_S if self._owned else _JOINING_S)
 
     def _resume(self) -> None:
         if self._is_paused:

@@ -86,6 +86,7 @@ class StateLoader:
                 **self._options.client_config(),
                 **CONSUMER_CONFIG,
                 "group.id": f"energy-tracker-state-{uuid4()}",  # it is never joined
+                "fetch.wait.max.ms": 10,  # at the end of a partition nothing comes, and whoever starts waits for that
             }
         )
         try:
