@@ -312,6 +312,7 @@ class World:
         """Let others take some steps while a process hangs; mostly the group declares it dead before."""
         if self._depth or len(self.processes) < 2:
             return
+        self._depth += 1  # at once: of two whose stores hang together, each would wait for the other
         others = asyncio.ensure_future(self._go_on_without(process))
         try:
             await asyncio.shield(others)
@@ -320,7 +321,6 @@ class World:
             raise
 
     async def _go_on_without(self, process: Process) -> None:
-        self._depth += 1
         try:
             if self.draw(0.8):
                 self.rebalance(without=process if self.draw(0.8) else None)

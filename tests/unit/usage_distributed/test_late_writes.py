@@ -155,3 +155,20 @@ async def test_whoever_is_asked_tells_what_another_process_has_just_committed() 
     for count in (1, 2):
         await take(looks_after, Reading(DEVICE, START_MS - 60_000 + count, event_key(str(count)), "interval", 1.0))
         assert await energy_of(other) == [("import", count * KWH_MJ)]
+
+
+async def test_a_home_is_warned_though_its_first_readings_were_there_before_the_step_that_counts_them() -> None:
+    world = await world_of(1)
+    (process,) = world.processes
+    world.registry.add(DirectoryUser(id=OWNER, version=2, alerting=True, energy_alerting_threshold=0.4))
+    register(world)
+    await process.look_around()
+    before, exceeding = (
+        Reading(DEVICE, START_MS - minutes * 60_000, event_key(str(minutes)), "interval", kwh, received_ms=START_MS)
+        for minutes, kwh in ((30, 0.1), (20, 0.9))
+    )
+    with writes_given_up(world), pytest.raises(InfluxUnavailable):
+        await take(process, before, exceeding)
+    await all_arrives(world)
+    await world.rest()
+    assert [episode.rule for episode in await process.store.open_episodes()] == ["high-usage"]

@@ -15,7 +15,7 @@ from energy_tracker.eventlog.kafka_flow import FlowCommit, KafkaFlow, Partitions
 from energy_tracker.services.usage.adapters.flow_notes import Note, judge, next_epoch
 from energy_tracker.services.usage.adapters.flow_state import HomesState
 from energy_tracker.services.usage.adapters.flow_turns import FlowTurn
-from energy_tracker.services.usage.adapters.influx_devices import state_by_readings
+from energy_tracker.services.usage.adapters.influx_devices import states_by_readings
 from energy_tracker.services.usage.adapters.influx_queries import Identity, InfluxReadings
 from energy_tracker.services.usage.adapters.influx_rows import read_state, reading_lines
 from energy_tracker.services.usage.adapters.influx_turns import (
@@ -178,7 +178,7 @@ class InfluxReadingStore:
         )
 
     async def device_states(self, device_ids: Collection[int]) -> dict[int, DeviceState]:
-        """Return the states of devices; of one that has readings but no state here, only what its readings say."""
+        """Return the states of devices; of one that has only readings here, what those say that count."""
         states: dict[int, DeviceState] = {}
         for device_id in device_ids:
             entry = self._state.device(device_id)
@@ -186,12 +186,7 @@ class InfluxReadingStore:
                 heads = {Stream(device_id, each.direction, each.channel): each.head for each in entry.streams}
                 states[device_id] = DeviceState(entry.rules, heads)
         without = [device_id for device_id in device_ids if device_id not in states]
-        if without:
-            newest = await self._readings.newest(without)
-            rules = await self._readings.rules_of(newest) if newest else {}
-            for device_id in without:
-                states[device_id] = await state_by_readings(self._readings, newest.get(device_id), rules.get(device_id))
-        return states
+        return states | (await states_by_readings(self._readings, self._state, without) if without else {})
 
     async def known_devices(self) -> dict[int, DeviceRules]:
         """Return every device of this process's homes that has figures, with the rules they were derived under."""
