@@ -39,9 +39,7 @@ RUN python -m compileall -q -j 0 -x '/(test|idlelib|tkinter|turtledemo|ensurepip
  && install --directory --owner=energy --group=energy --mode=0700 /var/lib/energy-tracker
 COPY --from=packages /opt/energy-tracker /opt/energy-tracker
 COPY --from=package /own/opt/energy-tracker /opt/energy-tracker
-# The Kafka client has many threads; with a heap for each, glibc keeps a fifth more of what was freed after an outage.
 ENV PATH=/opt/energy-tracker/bin:$PATH \
-    MALLOC_ARENA_MAX=2 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     ENERGY_TRACKER_HOME=/var/lib/energy-tracker

@@ -63,6 +63,7 @@ def all_faults(*, away_s: float, outage_s: float) -> list[Fault]:
         Fault("usage joined, killed, joined", KILLED_S, _join_and_kill, _join),
         _server("influxdb", "paused", outage_s),
         _server("influxdb", "killed", outage_s),
+        _server("kafka", "paused", away_s),
         _server("kafka", "killed", away_s),
         _server("mysql", "killed", away_s, mail_may_repeat=True),
         _server("mailpit", "killed", away_s, mail_may_repeat=True),

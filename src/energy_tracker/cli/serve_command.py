@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from energy_tracker.cli.few_heaps import keep_few_heaps
 from energy_tracker.cli.light_imports import leave_out_what_is_unused
 from energy_tracker.cli.output import Output
 from energy_tracker.cli.running import run
@@ -53,6 +54,7 @@ def _known(service: str) -> str:
 
 async def _serve(service: str, settings: "Settings") -> None:
     """Serve until a signal says to stop, or the service fails."""
+    keep_few_heaps()
     leave_out_what_is_unused()
     from energy_tracker.cli.stopping import log_to_stderr, stop_on_signals, until_stopped
     from energy_tracker.kit.clock import SystemClock

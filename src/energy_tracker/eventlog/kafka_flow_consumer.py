@@ -13,6 +13,7 @@ _FLOW_CONFIG: Final[Mapping[str, object]] = {
     "max.poll.interval.ms": 900_000,
     "fetch.max.bytes": 8_000_000,
     "fetch.wait.max.ms": 250,
+    "queued.min.messages": 4_000,  # of a partition; a small message takes several times its bytes while it waits
 }
 
 OnPartitions = Callable[[Consumer, Sequence[TopicPartition]], None]
