@@ -20,6 +20,7 @@ from energy_tracker.services.ingestion.api import IngestionApi
 from energy_tracker.services.insight.api import InsightApi
 from energy_tracker.services.usage.api import create_api as create_usage_api
 from energy_tracker.services.usage.api_forecast import forecast_routes
+from energy_tracker.services.usage.api_outdoor import outdoor_routes
 from energy_tracker.services.usage.api_watch import watch_routes
 from energy_tracker.services.user.api import UserApi
 from energy_tracker.settings import PortSettings
@@ -93,6 +94,7 @@ def _described_apps() -> Iterator[tuple[str, FastAPI]]:
     usage = create_usage_api(**parts, health=Health(), telemetry=Telemetry("usage"))
     usage.include_router(forecast_routes(NOT_CALLED))
     usage.include_router(watch_routes(NOT_CALLED, NOT_CALLED))
+    usage.include_router(outdoor_routes(NOT_CALLED))
     yield "usage", usage
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from energy_tracker.cli import unusual_commands
+from energy_tracker.cli import outdoor_command, unusual_commands
 from energy_tracker.cli.output import AsJson, Output, local_time
 from energy_tracker.cli.running import run
 
@@ -24,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
     alerts.command("ack")(acknowledge)
     alerts.command("outbox")(outbox)
     unusual_commands.add_to(alerts)
+    outdoor_command.add_to(alerts)
     app.add_typer(alerts, name="alerts")
 
 

@@ -1,13 +1,9 @@
 """`detect`: how strange each point of any series is."""
 
 import csv
-import gzip
-import io
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, TextIO, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
@@ -44,7 +40,7 @@ def detect(
 
 
 def _detect(file: str, form: str, output: Output) -> None:
-    from energy_tracker.cli.series_points import read_points
+    from energy_tracker.cli.series_points import opened, read_points
     from energy_tracker.services.usage.model.series_detection.detector import SeriesDetector
 
     refused = 0
@@ -57,7 +53,7 @@ def _detect(file: str, form: str, output: Output) -> None:
 
     detector = SeriesDetector()
     write = _writer(form, sys.stdout)
-    with _opened(file) as lines:
+    with opened(file) as lines:
         for point in read_points(lines, refuse):
             write(point, detector.score(point.instant_s, point.value))
             if file == "-":  # somebody may be waiting for the point that was just written
@@ -65,19 +61,6 @@ def _detect(file: str, form: str, output: Output) -> None:
     if refused:
         output.note(f"{refused:,} {'line was' if refused == 1 else 'lines were'} left out.")
         raise CommandFailed(exits.FAILED)
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[TextIO]:
-    if file == "-":
-        yield _text(cast("BinaryIO", sys.stdin.buffer))
-        return
-    with Path(file).open("rb") as stream:
-        yield _text(cast("BinaryIO", gzip.GzipFile(fileobj=stream)) if file.endswith(".gz") else stream)
-
-
-def _text(stream: BinaryIO) -> TextIO:
-    return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
 
 
 def _writer(form: str, stream: TextIO) -> "Callable[[Point, PointScore], object]":

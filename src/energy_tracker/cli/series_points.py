@@ -1,12 +1,17 @@
 """The points of a file of `timestamp,value`, line by line; what cannot be used is said, with its line, and left out."""
 
 import csv
+import gzip
+import io
 import re
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Final, TextIO
+from pathlib import Path
+from typing import BinaryIO, Final, TextIO, cast
 
 from energy_tracker.kit.problems import InvalidRequest
 
@@ -26,6 +31,20 @@ class Point:
     value: float
     instant_text: str
     value_text: str
+
+
+@contextmanager
+def opened(file: str) -> Iterator[TextIO]:
+    """Open a file (`.gz` too), or standard input for `-`. Raises `OSError`."""
+    if file == "-":
+        yield _text(cast("BinaryIO", sys.stdin.buffer))
+        return
+    with Path(file).open("rb") as stream:
+        yield _text(cast("BinaryIO", gzip.GzipFile(fileobj=stream)) if file.endswith(".gz") else stream)
+
+
+def _text(stream: BinaryIO) -> TextIO:
+    return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
 
 
 def read_points(lines: TextIO, refused: Callable[[int, str], None]) -> Iterator[Point]:

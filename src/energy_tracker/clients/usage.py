@@ -9,6 +9,7 @@ import msgspec
 
 from energy_tracker.clients.http import ServiceCalls, ServiceUnavailable
 from energy_tracker.contracts.forecast import ForecastAnswer
+from energy_tracker.contracts.outdoor import OutdoorAnswer, OutdoorBody
 from energy_tracker.contracts.readings import Rule
 from energy_tracker.contracts.unusual import RehearsalAnswer, UnusualAnswer, UnusualUse, WatchAnswer, WatchBody
 from energy_tracker.contracts.usage import (
@@ -98,6 +99,14 @@ class UsageClient:
     async def change_watch(self, user_id: int, watch: WatchBody) -> WatchAnswer:
         """Change how a home is watched."""
         return self.calls.struct(WatchAnswer, await self.calls.call("PUT", f"/{user_id}/watch", body=watch))
+
+    async def outdoor(self, user_id: int) -> OutdoorAnswer:
+        """Return how cold it was outside of a home, as far as that is known."""
+        return self.calls.struct(OutdoorAnswer, await self.calls.call("GET", f"/{user_id}/outdoor"))
+
+    async def tell_outdoor(self, user_id: int, outdoor: OutdoorBody) -> OutdoorAnswer:
+        """Tell how cold it was outside of a home."""
+        return self.calls.struct(OutdoorAnswer, await self.calls.call("PUT", f"/{user_id}/outdoor", body=outdoor))
 
     async def rehearse(
         self, user_id: int, *, rule: Rule, start_ms: int, end_ms: int, options: Mapping[str, str | int] | None = None

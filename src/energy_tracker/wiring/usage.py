@@ -13,6 +13,7 @@ from energy_tracker.kit.health import Check, Health
 from energy_tracker.kit.telemetry import Telemetry
 from energy_tracker.services.usage.api import create_api
 from energy_tracker.services.usage.api_forecast import forecast_routes
+from energy_tracker.services.usage.api_outdoor import outdoor_routes
 from energy_tracker.services.usage.api_watch import watch_routes
 from energy_tracker.services.usage.dead_letters import DeadLetterService
 from energy_tracker.services.usage.explain import ExplainService
@@ -20,6 +21,7 @@ from energy_tracker.services.usage.forecasting import ForecastService
 from energy_tracker.services.usage.intake import IntakeLedger, UsageStream
 from energy_tracker.services.usage.month_limit import MonthLimitWatch
 from energy_tracker.services.usage.neighbours import Neighbours
+from energy_tracker.services.usage.outdoor import OutdoorTemperatures
 from energy_tracker.services.usage.ports import Homes, ReadingStore
 from energy_tracker.services.usage.queries import QueryService
 from energy_tracker.services.usage.rehearsal import RehearsalService
@@ -79,6 +81,7 @@ async def usage_service(
         telemetry=telemetry,
     )
     app.include_router(watch_routes(WatchWishes(unusual, clock), RehearsalService(unusual), backends.neighbours))
+    app.include_router(outdoor_routes(OutdoorTemperatures(unusual), backends.neighbours))
     app.include_router(forecast_routes(ForecastService(queries, store, clock)))
     directory.subscribe(worker.registry_changed)
     async with AsyncExitStack() as stack:

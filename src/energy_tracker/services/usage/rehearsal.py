@@ -177,7 +177,7 @@ class RehearsalService:
         if not firsts:
             return []
         entries = await watched.store.detectors(user.id)
-        rules = rules_of_home(user, devices, settings_of(entries))
+        rules = rules_of_home(user, devices, entries)
         if rehearsal.notices_a_month is not None:
             rules = rules._replace(notices_a_month=rehearsal.notices_a_month)
         begin_ms = quarter_hour_start(max(min(firsts), rehearsal.from_ms - _WARM_UP_MS))

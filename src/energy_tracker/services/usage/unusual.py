@@ -23,8 +23,8 @@ from energy_tracker.services.usage.model.detection.keeping import device_of, gon
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.records import (
     NEVER_MS,
-    WatchSettings,
     late_of,
+    outdoor_of,
     settings_of,
 )
 from energy_tracker.services.usage.ports import Directory, Homes, ReadingStore, Recorded
@@ -39,6 +39,8 @@ PIECE_MS: Final = MS_PER_DAY
 
 LOOK_AGAIN_MS: Final = MS_PER_MINUTE
 _REST_MS: Final = 60 * MS_PER_MINUTE
+_TEMPERING: Final = frozenset({"HEATER", "AIR_CONDITIONER", "THERMOSTAT"})
+"""Types of devices that heat or cool."""
 
 
 class _Quiet(NamedTuple):
@@ -209,7 +211,7 @@ class UnusualWatch:
         watched = {device.id for device in devices}
         kept = {key: state for key, state in judging.household.devices.items() if key in watched}
         judging.household = msgspec.structs.replace(judging.household, devices=kept)
-        rules = rules_of_home(user, devices, settings_of(judging.home.entries))
+        rules = rules_of_home(user, devices, judging.home.entries)
         for start_ms in range(judging.household.through_ms, to_ms, MS_PER_QUARTER_HOUR):
             judging.judge(quarters.get(start_ms, {}), rules, now_ms=self.clock.now_ms())
             await asyncio.sleep(0)
@@ -223,8 +225,9 @@ class UnusualWatch:
         ]
 
 
-def rules_of_home(user: DirectoryUser, devices: Collection[DirectoryDevice], settings: WatchSettings) -> HomeRules:
-    """Return how a home is judged, by what the registry says and what it wants."""
+def rules_of_home(user: DirectoryUser, devices: Collection[DirectoryDevice], entries: Mapping[int, bytes]) -> HomeRules:
+    """Return how a home is judged, by what the registry says, what it wants, and how cold it was there."""
+    settings = settings_of(entries)
     counted = [device for device in devices if device.parent_id is None]
     return HomeRules(
         zone=zone_of(user.time_zone),
@@ -233,6 +236,8 @@ def rules_of_home(user: DirectoryUser, devices: Collection[DirectoryDevice], set
         silence_is_ruled={device.id for device in devices if device.silent_after_ms is not None},
         notices_a_month=settings.notices_a_month,
         mains=counted[0].id if len(counted) == 1 and _measures_a_home(counted[0], devices) else HOME,
+        tempered={device.id for device in devices if device.type in _TEMPERING},
+        outdoor=outdoor_of(entries),
     )
 
 

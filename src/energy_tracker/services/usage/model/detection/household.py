@@ -20,6 +20,7 @@ from energy_tracker.services.usage.model.detection.homes import (
 )
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.state import KEPT_DAYS, State
+from energy_tracker.services.usage.model.detection.weather import NOT_KNOWN, Outdoor, explains
 
 HOME: Final = 0
 """Stands for the home itself where a device's id would be."""
@@ -97,6 +98,9 @@ class HomeRules(NamedTuple):
     notices_a_month: int = NOTICES_A_MONTH
     mains: int = HOME
     """The device that alone measures the whole home; `HOME` where there is none."""
+    tempered: Collection[int] = ()
+    """The devices that heat or cool."""
+    outdoor: Outdoor = NOT_KNOWN
 
 
 class Found(NamedTuple):
@@ -127,14 +131,16 @@ def judge_quarter(
         first_ms.setdefault(device_id, start_ms)
         if device_id in rules.counted and state.runs.gap < _ABSENT_QUARTERS:
             expected.append(quarter)
-        findings += [(device_id, finding) for finding in of_device if _is_wanted(device_id, finding, rules)]
+        findings += [(device_id, finding) for finding in of_device if _is_wanted(device_id, finding, state, rules)]
     whole = home_quarter(expected, start_ms=start_ms)
     home, of_home = observe(household.home, whole, zone=rules.zone, away=away)
     causes = _causes(devices, rules)
     findings += [
         (HOME, finding)
         for finding in of_home
-        if not explained_by(finding, causes) and not _was_called_normal(household, finding)
+        if not explained_by(finding, causes)
+        and not _was_called_normal(household, finding)
+        and not _is_weather(HOME, finding, home, rules)
     ]
     end_ms = start_ms + MS_PER_QUARTER_HOUR
     again_ms = household.again_until_ms if household.again_until_ms > end_ms else 0
@@ -164,11 +170,19 @@ def _was_called_normal(household: Household, finding: Finding) -> bool:
     return finding.extra_mw != 0 and abs(extra_mw) * 100 >= abs(finding.extra_mw) * EXPLAINS_PERCENT
 
 
-def _is_wanted(device_id: int, finding: Finding, rules: HomeRules) -> bool:
+def _is_weather(device_id: int, finding: Finding, state: State, rules: HomeRules) -> bool:
+    """Tell whether what opens is what the outdoor temperature brings."""
+    if finding.transition != "opened":
+        return False
+    is_tempered = device_id == HOME or device_id in rules.tempered
+    return explains(rules.outdoor, finding, state.history, rules.zone, is_tempered=is_tempered)
+
+
+def _is_wanted(device_id: int, finding: Finding, state: State, rules: HomeRules) -> bool:
     if device_id == rules.mains and finding.kind not in ABOUT_READINGS:
         return False  # what it measures is the home, which is judged as such
     is_ruled = finding.kind is Kind.SILENT and device_id in rules.silence_is_ruled
-    return device_id not in rules.muted and not is_ruled
+    return device_id not in rules.muted and not is_ruled and not _is_weather(device_id, finding, state, rules)
 
 
 def _weigh(household: Household, finding: Finding, notices_a_month: int) -> tuple[Household, bool]:

@@ -15,6 +15,12 @@ SETTINGS: Final = -1
 LATE: Final = -2
 """Stands for from when on a home is to be judged again, where a device's id would be."""
 
+OUTDOOR: Final = -3
+"""Stands for the outdoor temperatures at a home, where a device's id would be."""
+
+KEPT_OUTDOOR: Final = 400
+"""So many days: a year, and what a home is compared with before."""
+
 NEVER_MS: Final = 2**53
 
 
@@ -53,6 +59,7 @@ class _Judged(msgspec.Struct, frozen=True, array_like=True):
 _judged = msgspec.msgpack.Decoder(_Judged)
 _home = msgspec.msgpack.Decoder(_Home)
 _settings = msgspec.json.Decoder(WatchSettings)
+_outdoor = msgspec.msgpack.Decoder(dict[int, int])
 
 
 def entries_of(household: Household, encoder: StateEncoder | None = None) -> dict[int, bytes]:
@@ -108,6 +115,16 @@ def late_entry(from_ms: int) -> bytes:
 def settings_of(entries: Mapping[int, bytes]) -> WatchSettings:
     """Return what a home wants; as delivered, where it has said nothing."""
     return _settings.decode(entries[SETTINGS]) if SETTINGS in entries else WatchSettings()
+
+
+def outdoor_of(entries: Mapping[int, bytes]) -> dict[int, int]:
+    """Return the outdoor temperatures that are known: tenths of a degree Celsius, by the ordinal numbers of days."""
+    return _outdoor.decode(entries[OUTDOOR]) if OUTDOOR in entries else {}
+
+
+def outdoor_entry(outdoor: Mapping[int, int]) -> bytes:
+    """Return the entry of the newest outdoor temperatures."""
+    return msgspec.msgpack.encode(dict(sorted(outdoor.items())[-KEPT_OUTDOOR:]))
 
 
 def settings_entry(settings: WatchSettings) -> bytes:
