@@ -3,7 +3,8 @@
 Made homes with a heat pump, a refrigerator, a television and a router, each with weather of its own, from August until
 March. `told` counts the findings of pump and home that open from October on, without a budget, where nothing happened.
 `faults_noticed` are the homes whose pump draws 40 % more from 10 January on, and of which, within 14 days, something is
-found that draws more. `known` is with the temperatures, `unknown` without.
+found that draws more and is not found where nothing happened. `known` is with the temperature of each day told before
+it, as a forecast is, `known_afterwards` told when the day is over, `unknown` without.
 """
 
 import argparse
@@ -71,13 +72,14 @@ def mean_tenths(day: Day) -> int:
     return round(fmean(day.outdoor_c(at_ms) for at_ms in range(day.start_ms, day.end_ms, MS_PER_HOUR)) * 10)
 
 
-def told(seed: int, *, faulty: bool, known: bool) -> list[Found]:
+def told(seed: int, *, faulty: bool, known: str) -> list[Found]:
     """Return what is found of a home's winter, about its pump and itself."""
     household, found, outdoor = Household(BEGIN), list[Found](), dict[int, int]()
     rules = HomeRules(ZoneInfo(Place().zone), tuple(APPLIANCES), tempered=(PUMP,), outdoor=outdoor)
     for day in days(seed):
-        if known:
-            outdoor[day.date.toordinal()] = mean_tenths(day)
+        if known != "unknown":
+            of = day if known == "known" else day.before
+            outdoor[of.date.toordinal()] = mean_tenths(of)
         for start_ms, of_devices in quarters(day, faulty):
             if household.through_ms != start_ms:
                 household = Household(start_ms)
@@ -92,23 +94,23 @@ def told(seed: int, *, faulty: bool, known: bool) -> list[Found]:
     return found
 
 
+def _is_noticed(found: Found) -> bool:
+    return 0 < found.finding.decided_ms - FAULT <= NOTICED_MS and found.finding.extra_mw > 0
+
+
 def main() -> None:
     """Measure, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--homes", type=int, default=8)
+    parser.add_argument("--homes", type=int, default=6)
     homes = parser.parse_args().homes
     figures: dict[str, object] = {}
-    for name, known in (("unknown", False), ("known", True)):
-        calm = [told(seed, faulty=False, known=known) for seed in range(homes)]
-        faults = [told(seed, faulty=True, known=known) for seed in range(homes)]
-        noticed = [any(0 < each.finding.decided_ms - FAULT <= NOTICED_MS for each in found) for found in faults]
-        figures[name] = {
-            "told": sum(map(len, calm)),
-            "faults_noticed": sum(noticed),
-            "kinds": Counter(
-                f"{'home' if one.device_id == HOME else 'pump'} {one.finding.kind}" for each in calm for one in each
-            ),
-        }
+    for known in ("unknown", "known", "known_afterwards"):
+        told_of, noticed = Counter[str](), 0
+        for seed in range(homes):
+            calm, fault = (told(seed, faulty=faulty, known=known) for faulty in (False, True))
+            told_of.update(f"{'home' if each.device_id == HOME else 'pump'} {each.finding.kind}" for each in calm)
+            noticed += any(_is_noticed(each) and each not in calm for each in fault)
+        figures[known] = {"told": told_of.total(), "faults_noticed": noticed, "kinds": told_of}
     print(json.dumps({"homes": homes, "months": 5.5} | figures, indent=2))
 
 

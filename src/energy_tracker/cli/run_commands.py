@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from energy_tracker.cli.few_heaps import keep_few_heaps
 from energy_tracker.cli.output import Output
 from energy_tracker.cli.running import Globals, run
 
@@ -47,6 +48,7 @@ def demo(context: typer.Context) -> None:
 
 async def _serve(settings: "Settings", output: Output, *, with_demo: bool) -> None:
     """Serve until a signal says to stop, or something that runs beside it fails."""
+    keep_few_heaps()
     import httpx
 
     from energy_tracker.cli import demo as demo_home

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field
 from energy_tracker.kit.wire import WireModel
 
 COLDEST_C, WARMEST_C = -90, 60
-MOST_DAYS = 400
-"""So many days are kept of a home, and may be told at once."""
+MOST_OUTDOOR_DAYS = 400
+"""So many days are kept of a home, and may be told at once: a year, and what a home is compared with before."""
 
 
 class OutdoorDay(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -46,4 +46,4 @@ class OutdoorDayBody(WireModel):
 class OutdoorBody(WireModel):
     """`PUT /api/v1/usage/{userId}/outdoor`: days to be known beside those that are; of a day the last one counts."""
 
-    days: Annotated[list[OutdoorDayBody], Field(max_length=MOST_DAYS)]
+    days: Annotated[list[OutdoorDayBody], Field(max_length=MOST_OUTDOOR_DAYS)]

@@ -11,7 +11,7 @@ from energy_tracker.eventlog.kafka_records import CONSUMER_CONFIG
 _FLOW_CONFIG: Final[Mapping[str, object]] = {
     "partition.assignment.strategy": "range",
     "max.poll.interval.ms": 900_000,
-    "fetch.max.bytes": 1_000_000,  # as they are compressed: in memory it is several times that
+    "fetch.max.bytes": 1_000_000,  # as compressed, in memory several times that; the client takes no less
     "fetch.wait.max.ms": 250,
     "queued.min.messages": 4_000,  # of a partition; a small message takes several times its bytes while it waits
 }

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from random import Random
 
+import msgspec
 import pytest
 from tests.support.detection import FIRST_DAY, UTC_ZONE, Minutes, quarter_hours
 
 from energy_tracker.kit.instants import MS_PER_DAY
-from energy_tracker.services.usage.model.detection.findings import Comparison, Finding, Kind, Measure
+from energy_tracker.services.usage.model.detection.findings import Candidate, Comparison, Kind, Measure
 from energy_tracker.services.usage.model.detection.household import HOME, HomeRules, Household, judge_quarter
 from energy_tracker.services.usage.model.detection.state import Day
-from energy_tracker.services.usage.model.detection.weather import explains
+from energy_tracker.services.usage.model.detection.weather import Weather
 
 EPOCH = 719_163
 """1970-01-01, as the ordinal number of a day."""
@@ -38,16 +39,19 @@ def outdoor(*tenths: int) -> dict[int, int]:
     return {FIRST + number: degrees for number, degrees in enumerate(tenths)}
 
 
-def found(extra_mw: int, *, kind: Kind = Kind.DRAWS_MORE, day: int = len(MILD)) -> Finding:
+def found(
+    extra_mw: int, *, kind: Kind = Kind.DRAWS_MORE, day: int = len(MILD), measure: Measure = Measure.ENERGY
+) -> Candidate:
     since_ms = (FIRST_DAY + day) * MS_PER_DAY
-    compared = Comparison(Measure.ENERGY, since_ms, since_ms + MS_PER_DAY, 0, 0, 0, 0)
-    return Finding("opened", 1, kind, since_ms, since_ms + MS_PER_DAY, 200, extra_mw, compared)
+    compared = Comparison(measure, since_ms, since_ms + MS_PER_DAY, extra_mw, 0, 0, 0)
+    return Candidate(kind, 200, since_ms, extra_mw, compared)
 
 
 def is_explained(
-    finding: Finding, history: Sequence[Day], known: Mapping[int, int], *, is_tempered: bool = False
+    candidate: Candidate, history: Sequence[Day], known: Mapping[int, int], *, is_tempered: bool = False
 ) -> bool:
-    return explains(known, finding, history, UTC_ZONE, is_tempered=is_tempered)
+    weather = Weather(known, UTC_ZONE, is_tempered)
+    return weather.explains(candidate, history, candidate.since_ms + MS_PER_DAY)
 
 
 HEATED = days([needed_mw(tenths) for tenths in MILD])
@@ -62,13 +66,23 @@ def test_what_a_warmer_day_saves_is_explained() -> None:
     assert is_explained(found(needed_mw(140) - USUAL_MW, kind=Kind.UNUSUAL_DAY), HEATED, outdoor(*MILD, 140))
 
 
-@pytest.mark.parametrize("tenths", [80, 90, 65])
+@pytest.mark.parametrize("tenths", [80, 90, 61])
 def test_what_comes_without_cold_is_not(tenths: int) -> None:
     assert not is_explained(found(needed_mw(-20) - USUAL_MW), HEATED, outdoor(*MILD, tenths))
 
 
 def test_what_goes_far_beyond_the_cold_is_not() -> None:
     assert not is_explained(found(3 * (needed_mw(-20) - USUAL_MW)), HEATED, outdoor(*MILD, -20))
+
+
+def test_what_is_far_less_than_the_cold_brings_is_something_else() -> None:
+    assert not is_explained(found(30_000, kind=Kind.STANDBY_UP), HEATED, outdoor(*MILD, -20))
+
+
+def test_a_rise_is_not_explained_by_less_energy() -> None:
+    standby = found(50_000, kind=Kind.STANDBY_UP, measure=Measure.FLOOR)
+    standby = msgspec.structs.replace(standby, extra_mw=-50_000)
+    assert not is_explained(standby, HEATED, outdoor(*MILD, 140))
 
 
 def test_a_device_that_does_not_follow_the_weather_is_not_excused_by_it() -> None:
@@ -82,7 +96,12 @@ def test_the_weather_explains_no_fault_of_the_measurement(kind: Kind) -> None:
     assert not is_explained(found(needed_mw(-20) - USUAL_MW, kind=kind), HEATED, outdoor(*MILD, -20))
 
 
-def test_without_the_temperature_of_the_day_or_of_ten_days_before_nothing_is_explained() -> None:
+def test_a_day_that_is_not_known_yet_is_as_the_one_before() -> None:
+    history = days([needed_mw(tenths) for tenths in (*MILD, -20)])
+    assert is_explained(found(needed_mw(-20) - USUAL_MW, day=len(MILD) + 1), history, outdoor(*MILD, -20))
+
+
+def test_without_the_temperature_of_ten_days_before_nothing_is_explained() -> None:
     finding = found(needed_mw(-20) - USUAL_MW)
     assert not is_explained(finding, HEATED, outdoor(*MILD))
     assert not is_explained(finding, HEATED, {})
@@ -98,6 +117,8 @@ def test_the_first_cold_days_are_when_heating_begins() -> None:
     known = outdoor(*WARM, 90)
     assert is_explained(finding, NEEDS_NOTHING, known, is_tempered=True)
     assert not is_explained(finding, NEEDS_NOTHING, known), "of a device that is not there for heating"
+    too_much = found(50_000_000, kind=Kind.STUCK_ON, day=len(WARM))
+    assert not is_explained(too_much, NEEDS_NOTHING, known, is_tempered=True), "no house takes that"
     not_cold = outdoor(*WARM, 160)
     assert not is_explained(finding, NEEDS_NOTHING, not_cold, is_tempered=True)
 
@@ -143,7 +164,48 @@ def test_a_cold_spell_is_no_news_where_it_is_known() -> None:
     assert told(made, outdoor(*COLD_SPELL)) == []
 
 
-def test_a_heater_that_takes_more_than_the_cold_explains_is_told() -> None:
+def on_all_day(made: list[Minutes], from_day: int) -> list[Minutes]:
+    return [
+        [4_000.0 + minute % 7 for minute in range(1_440)] if number >= from_day else each
+        for number, each in enumerate(made)
+    ]
+
+
+@pytest.mark.parametrize("spell", [COLD_SPELL, [*COLD_SPELL[:34], *MILD[:8]]])
+def test_what_goes_beyond_a_cold_spell_is_told_within_it_and_after_it(spell: list[int]) -> None:
+    found = told(on_all_day(heated(spell), 33), outdoor(*spell))
+    assert HEATER in {device_id for device_id, _ in found}
+
+
+def test_what_is_wrong_already_is_not_ended_by_the_cold() -> None:
+    spell = [*(MILD * 3)[:36], *COLD_SPELL[30:], *COLD_SPELL[30:]]
+    made = [
+        [(power or 0.0) + (300.0 if number >= 32 else 0.0) for power in day] for number, day in enumerate(heated(spell))
+    ]
+    assert _transitions(made, outdoor(*spell)) == _transitions(made, {}) != []
+
+
+def _transitions(made: list[Minutes], known: Mapping[int, int]) -> list[tuple[int, str]]:
+    household = Household(FIRST_DAY * MS_PER_DAY)
+    rules = HomeRules(UTC_ZONE, (HEATER,), tempered=(HEATER,), outdoor=known)
+    seen: list[tuple[int, str]] = []
+    for quarter in quarter_hours(made):
+        household, news = judge_quarter(household, {HEATER: quarter}, rules)
+        seen += [
+            ((each.finding.decided_ms // MS_PER_DAY) - FIRST_DAY, each.finding.transition)
+            for each in news
+            if each.device_id == HEATER
+        ]
+    return seen
+
+
+def test_a_heater_that_dies_in_a_cold_spell_is_told() -> None:
+    made = heated(COLD_SPELL)
+    made[33:] = [[0.0] * 1_440 for _ in made[33:]]
+    assert (HEATER, Kind.DEAD) in told(made, outdoor(*COLD_SPELL))
+
+
+def test_a_heater_that_takes_more_without_cold_is_told() -> None:
     mild = (MILD * 3)[: len(COLD_SPELL)]
     found = told(heated(mild, factor=1.8, from_day=31), outdoor(*mild))
     assert {device_id for device_id, _ in found} & {HEATER, HOME}

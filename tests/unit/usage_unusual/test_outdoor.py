@@ -52,10 +52,10 @@ async def test_days_are_added_to_those_that_are_known_and_null_takes_one_back(ht
 
 
 async def test_the_newest_days_are_kept(http: httpx.AsyncClient) -> None:
-    days = [(f"{date(2026, 1, 1) + timedelta(days=number)}", 1.0) for number in range(400)]
+    days = [(f"{date(2025, 1, 1) + timedelta(days=number)}", 1.0) for number in range(400)]
     await http.put("/1/outdoor", json=told(*days))
-    known = (await http.put("/1/outdoor", json=told(("2027-02-05", 2.0)))).json()["days"]
-    assert (len(known), known[0]["date"], known[-1]["meanC"]) == (400, "2026-01-02", 2.0)
+    known = (await http.put("/1/outdoor", json=told(("2026-06-05", 2.0)))).json()["days"]
+    assert (len(known), known[0]["date"], known[-1]["meanC"]) == (400, "2025-01-02", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,8 @@ async def test_the_newest_days_are_kept(http: httpx.AsyncClient) -> None:
         {"days": [{"date": "2026-6-1", "meanC": 1.0}]},
         {"days": [{"date": "2026-06-01T00:00", "meanC": 1.0}]},
         {"days": [{"date": "2026-06-01", "meanC": 61}]},
+        {"days": [{"date": "1969-12-31", "meanC": 1.0}]},
+        {"days": [{"date": "2027-06-01", "meanC": 1.0}]},
         {"days": [{"date": "2026-06-01", "meanC": -90.1}]},
         {"days": [{"date": "2026-06-01", "meanC": "1"}]},
         {"days": [{"date": "2026-06-01", "meanC": 1.0, "unit": "F"}]},

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
-from energy_tracker.contracts.outdoor import OutdoorAnswer, OutdoorDay
+from energy_tracker.contracts.outdoor import MOST_OUTDOOR_DAYS, OutdoorAnswer, OutdoorDay
 from energy_tracker.kit.principal import Principal
+from energy_tracker.kit.problems import FieldError, InvalidRequest
 from energy_tracker.services.usage.model.detection.records import OUTDOOR, outdoor_entry, outdoor_of
 from energy_tracker.services.usage.ports import Recorded
 from energy_tracker.services.usage.unusual import UnusualWatch
 from energy_tracker.services.usage.unusual_wishes import home_of
 
 _TENTHS: Final = 10
+_FIRST: Final = date(1970, 1, 1)
+_AHEAD: Final = timedelta(days=17)
+"""No forecast says more, in whatever zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,14 @@ class OutdoorTemperatures:
     async def tell(self, *, principal: Principal, user_id: int, days: Mapping[date, float | None]) -> OutdoorAnswer:
         """Take mean temperatures in °C of local days beside those that are known; None forgets a day.
 
-        What was judged already is not judged again. Raises `UserNotFound` and `TemporarilyUnavailable`.
+        What was judged already is not judged again. Raises `UserNotFound`, `InvalidRequest` and
+        `TemporarilyUnavailable`.
         """
         home_of(self.watched, principal, user_id)
+        latest = self.watched.clock.now().date() + _AHEAD
+        if not all(_FIRST <= day <= latest for day in days):
+            errors = [FieldError("/days", f"must be days from {_FIRST} to {latest}")]
+            raise InvalidRequest("Not acceptable: /days.", errors=errors)
         async with self.watched.one_at_a_time, self.watched.recorder.alone():
             home_of(self.watched, principal, user_id)
             outdoor = outdoor_of(await self.watched.store.detectors(user_id))
@@ -39,7 +48,7 @@ class OutdoorTemperatures:
                 outdoor.pop(day.toordinal(), None)
                 if mean_c is not None:
                     outdoor[day.toordinal()] = round(mean_c * _TENTHS)
-            entry = outdoor_entry(outdoor)
+            entry = outdoor_entry(outdoor, most=MOST_OUTDOOR_DAYS)
             await self.watched.recorder.commit(Recorded(detectors={(user_id, OUTDOOR): entry}))
         return _answer(user_id, outdoor_of({OUTDOOR: entry}))
 

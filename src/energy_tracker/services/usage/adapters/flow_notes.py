@@ -71,6 +71,10 @@ class Note(msgspec.Struct):
             return self.write if epoch == self.epoch else _NONE
         return min((ended.final for ended in self.ended if ended.first <= epoch <= ended.last), default=_ALL)
 
+    def is_after(self, other: "Note") -> bool:
+        """Whether this note was committed after another one of the same partition."""
+        return (self.epoch, self.write) > (other.epoch, other.write)
+
     def text(self) -> str:
         """Return the note as it is kept."""
         return msgspec.json.encode(self).decode()
@@ -97,6 +101,12 @@ def next_epoch(note: Note, *, above: int = 0, by: str | None = None) -> Note:
         ended.append(Ranges(note.epoch, epoch - 1, note.write))
     by = note.by if by is None else by
     return msgspec.structs.replace(note, epoch=epoch, ended=ended[-_MOST_ENDED:], by=by)
+
+
+def newest(notes: Mapping[int, Note], others: Mapping[int, Note]) -> dict[int, Note]:
+    """Return the notes of all partitions that one or the other knows: of two, the one that was committed later."""
+    later = {number: note for number, note in others.items() if number not in notes or note.is_after(notes[number])}
+    return {**notes, **later}
 
 
 def judge(notes: Mapping[int, Note]) -> Callable[[int, int], int]:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 
 from energy_tracker.eventlog.kafka_flow import FlowCommit, KafkaFlow, PartitionsMoved
-from energy_tracker.services.usage.adapters.flow_notes import Note, judge, next_epoch
+from energy_tracker.services.usage.adapters.flow_notes import Note, judge, newest, next_epoch
 from energy_tracker.services.usage.adapters.flow_state import HomesState
 from energy_tracker.services.usage.adapters.flow_turns import FlowTurn
 from energy_tracker.services.usage.adapters.influx_devices import states_by_readings
@@ -24,7 +24,7 @@ from energy_tracker.services.usage.adapters.influx_turns import (
     erase_spans,
     write_readings,
 )
-from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
+from energy_tracker.services.usage.adapters.kafka_ledger import RECENTLY_S, KafkaLedger
 from energy_tracker.services.usage.model.derivation import Checkpoint
 from energy_tracker.services.usage.model.episodes import Episode
 from energy_tracker.services.usage.model.ledger import Holdings
@@ -35,8 +35,6 @@ from energy_tracker.storage.influx import InfluxDatabase, InfluxUnavailable
 
 MOST_PARKED: Final = 100_000
 _FIRST_CHECKPOINTS: Final = 4
-_KNOWN_S: Final = 1.0
-"""So old may be what is known of others where they have only written what is long past."""
 _BEYOND_RETENTION: Final = "retention policy"
 """How InfluxDB 2.7 says that a point is older than what it keeps."""
 
@@ -159,12 +157,11 @@ class InfluxReadingStore:
 
     async def bucket_sums(self, *, device_ids: Sequence[int], boundaries_ms: Sequence[int]) -> Sequence[BucketSum]:
         """Return what lies in the buckets between successive boundaries, as far as it is committed."""
-        state = self._state
-        notes = state.notes
-        if len(notes) < self._ledger.partitions:
-            is_at_home = all(device_id in state.partition_of_device for device_id in device_ids)
-            others = await self._ledger.notes(within_s=_KNOWN_S if is_at_home else 0.0)
-            notes = {**others, **notes}
+        others: Mapping[int, Note] = {}
+        if len(self._state.notes) < self._ledger.partitions:
+            is_at_home = any(device_id in self._state.partition_of_device for device_id in device_ids)
+            others = await self._ledger.notes(within_s=RECENTLY_S if is_at_home else 0.0)
+        notes = newest(self._state.notes, others)
         return await self._readings.bucket_sums(
             device_ids=device_ids, boundaries_ms=boundaries_ms, last_committed=judge(notes)
         )

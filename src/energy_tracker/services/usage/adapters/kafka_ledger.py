@@ -35,7 +35,9 @@ _TOPICS: Final = (ENERGY_USAGE, ENERGY_USAGE_BY_OWNER)
 _ANSWER_S: Final = 10.0
 _LONGEST_COUNT_S: Final = 60.0
 _AT_ONCE: Final = 5_000
-_REST_S: Final = 10.0
+RECENTLY_S: Final = 1.0
+"""So old may be what is known of others where they have only written what is long past."""
+_REST_S: Final = 2.0
 """After a question that got no answer, what was known before serves for so long."""
 
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
@@ -56,67 +58,17 @@ class KafkaHoldings(Holdings):
 
 
 @dataclass
-class KafkaLedger:
-    """`IntakeLedger`, and the holdings of all usage-services. Every call raises `LogUnavailable`."""
+class _Questions:
+    """A client that reads, asked one question at a time."""
 
     options: KafkaOptions
-    partitions: int
-    turned_away: TurnedAway
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _next: asyncio.Lock = field(default_factory=asyncio.Lock)
     _consumer: Consumer | None = None
-    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _notes: Mapping[int, Note] = field(default_factory=dict)
-    _notes_at: float = float("-inf")
 
-    async def holdings(self) -> KafkaHoldings:
-        """Return what has become of the readings up to the positions that are committed."""
-        positions, notes = await self._ask(self._committed)
-        tallies = [note.tally for note in notes.values()]
-        return KafkaHoldings(
-            positions,
-            stored=sum(tally.stored for tally in tallies),
-            dead_lettered=sum(tally.dead for tally in tallies),
-            repeated=sum(tally.repeated for tally in tallies),
-            parked=sum(tally.parked for tally in tallies),
-            consumed=sum(tally.consumed for tally in tallies),
-            on_the_way=sum(tally.on_the_way for tally in tallies),
-            epochs={partition: note.epoch for partition, note in notes.items()},
-        )
+    async def ask(self, question: Callable[[Consumer], T]) -> T:
+        """Return the answer. Raises `LogUnavailable`."""
 
-    async def notes(self, *, within_s: float = 0.0) -> Mapping[int, Note]:
-        """Return the notes of all partitions as of now, or up to some seconds ago, or as they were last known.
-
-        A process that cannot reach Kafka goes on answering what it is asked.
-        """
-        wanted = time.monotonic() - within_s
-        async with self._looking:  # of those who wait here, the first one asks for all
-            if self._notes_at < wanted:
-                asked = time.monotonic()
-                try:
-                    _, self._notes = await self._ask(self._committed)
-                    self._notes_at = asked
-                except LogUnavailable as error:
-                    log.warning("what other processes have committed lately is not known: %s", error)
-                    self._notes_at = time.monotonic() + _REST_S
-            return self._notes
-
-    async def intake(self, *, beyond: Holdings) -> Intake:
-        """Return what the log holds: what was consumed, and what waits behind the positions of these holdings."""
-        positions = {place: position for place, position in beyond.positions.items() if place.topic == ENERGY_USAGE}
-        waiting = await self._ask(lambda consumer: self._count_waiting(consumer, positions))
-        duplicate, rejected = await self.turned_away.totals()
-        accepted = beyond.consumed + waiting
-        return Intake(accepted + duplicate + rejected, accepted, duplicate, rejected, queued=waiting)
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        with self._lock:
-            if self._consumer is not None:
-                self._consumer.close()
-                self._consumer = None
-
-    async def _ask(self, question: Callable[[Consumer], T]) -> T:
         def ask() -> T:
             with self._lock:
                 if self._consumer is None:
@@ -140,6 +92,78 @@ class KafkaLedger:
             raise LogUnavailable(f"Kafka could not be asked about the ledger: {error.args[0].str()}") from error
         finally:
             self._next.release()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        with self._lock:
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
+
+
+@dataclass
+class KafkaLedger:
+    """`IntakeLedger`, and the holdings of all usage-services. Every call raises `LogUnavailable`."""
+
+    options: KafkaOptions
+    partitions: int
+    turned_away: TurnedAway
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _notes: Mapping[int, Note] | None = None
+    _notes_at: float = float("-inf")
+    _rests_until: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._committed_now = _Questions(self.options)
+        self._waiting = _Questions(self.options)  # counting may take a minute
+
+    async def holdings(self) -> KafkaHoldings:
+        """Return what has become of the readings up to the positions that are committed."""
+        positions, notes = await self._committed_now.ask(self._committed)
+        tallies = [note.tally for note in notes.values()]
+        return KafkaHoldings(
+            positions,
+            stored=sum(tally.stored for tally in tallies),
+            dead_lettered=sum(tally.dead for tally in tallies),
+            repeated=sum(tally.repeated for tally in tallies),
+            parked=sum(tally.parked for tally in tallies),
+            consumed=sum(tally.consumed for tally in tallies),
+            on_the_way=sum(tally.on_the_way for tally in tallies),
+            epochs={partition: note.epoch for partition, note in notes.items()},
+        )
+
+    async def notes(self, *, within_s: float = 0.0) -> Mapping[int, Note]:
+        """Return the notes of all partitions as of now, or up to some seconds ago, or as they were last known.
+
+        A process that cannot reach Kafka goes on answering what it is asked. Raises `LogUnavailable` where none were
+        ever known.
+        """
+        wanted = time.monotonic() - within_s
+        async with self._looking:  # of those who wait here, the first one asks for all
+            if self._notes_at < wanted and (self._notes is None or time.monotonic() >= self._rests_until):
+                asked = time.monotonic()
+                try:
+                    _, self._notes = await self._committed_now.ask(self._committed)
+                    self._notes_at = asked
+                except LogUnavailable as error:
+                    if self._notes is None:
+                        raise
+                    log.warning("what other processes have committed lately is not known: %s", error)
+                    self._rests_until = time.monotonic() + _REST_S
+            return self._notes or {}
+
+    async def intake(self, *, beyond: Holdings) -> Intake:
+        """Return what the log holds: what was consumed, and what waits behind the positions of these holdings."""
+        positions = {place: position for place, position in beyond.positions.items() if place.topic == ENERGY_USAGE}
+        waiting = await self._waiting.ask(lambda consumer: self._count_waiting(consumer, positions))
+        duplicate, rejected = await self.turned_away.totals()
+        accepted = beyond.consumed + waiting
+        return Intake(accepted + duplicate + rejected, accepted, duplicate, rejected, queued=waiting)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._committed_now.close()
+        self._waiting.close()
 
     def _committed(self, consumer: Consumer) -> tuple[dict[Place, int], dict[int, Note]]:
         places = [

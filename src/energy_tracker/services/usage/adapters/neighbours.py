@@ -7,13 +7,12 @@ from typing import Final
 
 import httpx
 
-from energy_tracker.services.usage.adapters.kafka_ledger import KafkaLedger
+from energy_tracker.services.usage.adapters.kafka_ledger import RECENTLY_S, KafkaLedger
 from energy_tracker.services.usage.neighbours import Answer, Question
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0)  # a rehearsal may take its time
-_KNOWN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class KafkaNeighbours:
 
     async def ask(self, user_id: int, question: Question) -> Answer | None:
         """Let the process answer that took the home's partition over last."""
-        note = (await self.ledger.notes(within_s=_KNOWN_S)).get(self.partition_of(user_id))
+        note = (await self.ledger.notes(within_s=RECENTLY_S)).get(self.partition_of(user_id))
         if note is None or not note.by:
             return None
         try:

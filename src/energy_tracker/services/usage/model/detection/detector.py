@@ -1,15 +1,16 @@
 """The fold: a state and a closed quarter-hour give the next state and what there is to say."""
 
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from energy_tracker.kit.instants import MS_PER_QUARTER_HOUR, MS_PER_SECOND
 from energy_tracker.services.usage.model.detection import acute, daily
-from energy_tracker.services.usage.model.detection.causes import LIMIT, judge
+from energy_tracker.services.usage.model.detection.causes import LIMIT, judge, same_cause
 from energy_tracker.services.usage.model.detection.days import end_day, flat_class, with_flat
-from energy_tracker.services.usage.model.detection.findings import Finding
+from energy_tracker.services.usage.model.detection.findings import Candidate, Finding
 from energy_tracker.services.usage.model.detection.quarter_hours import NOTHING, QuarterHour
 from energy_tracker.services.usage.model.detection.reference import make_reference
 from energy_tracker.services.usage.model.detection.schedule import evidence
@@ -22,6 +23,7 @@ from energy_tracker.services.usage.model.detection.state import (
     State,
     Today,
 )
+from energy_tracker.services.usage.model.detection.weather import NO_WEATHER, Weather
 
 LONGEST_SILENCE: Final = 14 * 96
 """A device that comes back after two weeks is not followed through each quarter-hour of its absence."""
@@ -35,49 +37,77 @@ class QuarterHourOutOfOrder(ValueError):
     """The quarter-hour does not begin after the one before it."""
 
 
+class _How(NamedTuple):
+    """How quarter-hours are taken; see `observe`."""
+
+    zone: tzinfo
+    limit: int
+    away: bool
+    weather: Weather
+
+
 def observe(
-    state: State, quarter: QuarterHour, *, zone: tzinfo, limit: int = LIMIT, away: bool = False
+    state: State,
+    quarter: QuarterHour,
+    *,
+    zone: tzinfo,
+    limit: int = LIMIT,
+    away: bool = False,
+    weather: Weather = NO_WEATHER,
 ) -> tuple[State, tuple[Finding, ...]]:
     """Take the next closed quarter-hour of a device or home; return the next state and the findings that change.
 
     Quarter-hours come in order of time, each once. Those without readings may be left out (of more than two weeks, all
     but the last two): they are found out about with the next one. `zone` is the home's, `limit` the score from which
     a finding opens; `away` says that nobody is at home (`homes.is_away`), so that what is not used is not taken for
-    dead.
+    dead; `weather` how cold it is outside, as far as that is known.
     Raises `QuarterHourOutOfOrder`.
     """
     if quarter.start_ms <= state.last_start_ms:
         raise QuarterHourOutOfOrder(f"{quarter.start_ms} after {state.last_start_ms}")
     findings: list[Finding] = []
+    how = _How(zone, limit, away, weather)
     if state.last_start_ms >= 0:
         start_ms = max(
             state.last_start_ms + MS_PER_QUARTER_HOUR, quarter.start_ms - LONGEST_SILENCE * MS_PER_QUARTER_HOUR
         )
         while start_ms < quarter.start_ms:
-            state, found = _step(state, QuarterHour(start_ms, 0, 0, readings=0), zone, limit, away)
+            state, found = _step(state, QuarterHour(start_ms, 0, 0, readings=0), how)
             findings += found
             start_ms += MS_PER_QUARTER_HOUR
-    state, found = _step(state, quarter, zone, limit, away)
+    state, found = _step(state, quarter, how)
     return state, (*findings, *found)
 
 
-def _step(
-    state: State, quarter: QuarterHour, zone: tzinfo, limit: int, away: bool
-) -> tuple[State, tuple[Finding, ...]]:
-    local = datetime.fromtimestamp(quarter.start_ms // MS_PER_SECOND, zone)
+def _step(state: State, quarter: QuarterHour, how: _How) -> tuple[State, tuple[Finding, ...]]:
+    local = datetime.fromtimestamp(quarter.start_ms // MS_PER_SECOND, how.zone)
     date = local.toordinal()
     findings: tuple[Finding, ...] = ()
     if date != state.today.date:
-        state, findings = _next_day(state, date, quarter.start_ms, limit)
+        state, findings = _next_day(state, date, quarter.start_ms, how)
     state = _take(state, quarter, local.hour)
-    given = acute.candidates(state, quarter, away=away)
+    given = acute.candidates(state, quarter, away=how.away)
     if given or state.open:
-        state, found = judge(state, given, quarter.start_ms + MS_PER_QUARTER_HOUR, limit)
+        state, found = _judge(state, given, quarter.start_ms + MS_PER_QUARTER_HOUR, how)
         findings += found
     return state, findings
 
 
-def _next_day(state: State, date: int, start_ms: int, limit: int) -> tuple[State, tuple[Finding, ...]]:
+def _judge(
+    state: State, candidates: Sequence[Candidate], decided_ms: int, how: _How
+) -> tuple[State, tuple[Finding, ...]]:
+    """Judge; what the weather explains opens nothing, but does not end what is open."""
+    going_on = [one.candidate.kind for one in state.open if not one.ended]
+    given = [
+        each
+        for each in candidates
+        if any(same_cause(each.kind, kind) for kind in going_on)
+        or not how.weather.explains(each, state.history, decided_ms)
+    ]
+    return judge(state, given, decided_ms, how.limit)
+
+
+def _next_day(state: State, date: int, start_ms: int, how: _How) -> tuple[State, tuple[Finding, ...]]:
     findings: tuple[Finding, ...] = ()
     if state.today.hours:
         day = end_day(state)
@@ -87,7 +117,7 @@ def _next_day(state: State, date: int, start_ms: int, limit: int) -> tuple[State
         history = (*history[:-1], msgspec.structs.replace(day, shift=evidence(history)))
         state = msgspec.structs.replace(state, history=history)
         given = daily.candidates(state, start_ms)
-        state, findings = judge(state, given, start_ms, limit)
+        state, findings = _judge(state, given, start_ms, how)
         state = msgspec.structs.replace(state, reference=make_reference(history))
     return msgspec.structs.replace(state, today=Today(date, start_ms)), findings
 

@@ -20,7 +20,7 @@ from energy_tracker.services.usage.model.detection.homes import (
 )
 from energy_tracker.services.usage.model.detection.quarter_hours import QuarterHour
 from energy_tracker.services.usage.model.detection.state import KEPT_DAYS, State
-from energy_tracker.services.usage.model.detection.weather import NOT_KNOWN, Outdoor, explains
+from energy_tracker.services.usage.model.detection.weather import NO_WEATHER, NOT_KNOWN, Outdoor, Weather
 
 HOME: Final = 0
 """Stands for the home itself where a device's id would be."""
@@ -102,6 +102,13 @@ class HomeRules(NamedTuple):
     """The devices that heat or cool."""
     outdoor: Outdoor = NOT_KNOWN
 
+    def weather(self, device_id: int) -> Weather:
+        """Return how cold it was, as it concerns a device or the home."""
+        if not self.outdoor:
+            return NO_WEATHER
+        is_home = device_id == HOME and (self.mains != HOME or bool(self.tempered))
+        return Weather(self.outdoor, self.zone, is_tempered=is_home or device_id in self.tempered)
+
 
 class Found(NamedTuple):
     """A transition of a finding of a device, or of the home (`HOME`); `told` where it opens and the budget allows."""
@@ -126,21 +133,21 @@ def judge_quarter(
     expected: list[QuarterHour] = []
     for device_id in sorted({*devices, *quarters}):
         quarter = quarters.get(device_id) or QuarterHour(start_ms, 0, 0, readings=0)
-        state, of_device = observe(devices.get(device_id, State()), quarter, zone=rules.zone, away=away)
+        state, of_device = observe(
+            devices.get(device_id, State()), quarter, zone=rules.zone, away=away, weather=rules.weather(device_id)
+        )
         devices[device_id] = state
         first_ms.setdefault(device_id, start_ms)
         if device_id in rules.counted and state.runs.gap < _ABSENT_QUARTERS:
             expected.append(quarter)
-        findings += [(device_id, finding) for finding in of_device if _is_wanted(device_id, finding, state, rules)]
+        findings += [(device_id, finding) for finding in of_device if _is_wanted(device_id, finding, rules)]
     whole = home_quarter(expected, start_ms=start_ms)
-    home, of_home = observe(household.home, whole, zone=rules.zone, away=away)
+    home, of_home = observe(household.home, whole, zone=rules.zone, away=away, weather=rules.weather(HOME))
     causes = _causes(devices, rules)
     findings += [
         (HOME, finding)
         for finding in of_home
-        if not explained_by(finding, causes)
-        and not _was_called_normal(household, finding)
-        and not _is_weather(HOME, finding, home, rules)
+        if not explained_by(finding, causes) and not _was_called_normal(household, finding)
     ]
     end_ms = start_ms + MS_PER_QUARTER_HOUR
     again_ms = household.again_until_ms if household.again_until_ms > end_ms else 0
@@ -170,19 +177,11 @@ def _was_called_normal(household: Household, finding: Finding) -> bool:
     return finding.extra_mw != 0 and abs(extra_mw) * 100 >= abs(finding.extra_mw) * EXPLAINS_PERCENT
 
 
-def _is_weather(device_id: int, finding: Finding, state: State, rules: HomeRules) -> bool:
-    """Tell whether what opens is what the outdoor temperature brings."""
-    if finding.transition != "opened":
-        return False
-    is_tempered = device_id == HOME or device_id in rules.tempered
-    return explains(rules.outdoor, finding, state.history, rules.zone, is_tempered=is_tempered)
-
-
-def _is_wanted(device_id: int, finding: Finding, state: State, rules: HomeRules) -> bool:
+def _is_wanted(device_id: int, finding: Finding, rules: HomeRules) -> bool:
     if device_id == rules.mains and finding.kind not in ABOUT_READINGS:
         return False  # what it measures is the home, which is judged as such
     is_ruled = finding.kind is Kind.SILENT and device_id in rules.silence_is_ruled
-    return device_id not in rules.muted and not is_ruled and not _is_weather(device_id, finding, state, rules)
+    return device_id not in rules.muted and not is_ruled
 
 
 def _weigh(household: Household, finding: Finding, notices_a_month: int) -> tuple[Household, bool]:

@@ -18,9 +18,6 @@ LATE: Final = -2
 OUTDOOR: Final = -3
 """Stands for the outdoor temperatures at a home, where a device's id would be."""
 
-KEPT_OUTDOOR: Final = 400
-"""So many days: a year, and what a home is compared with before."""
-
 NEVER_MS: Final = 2**53
 
 
@@ -122,9 +119,9 @@ def outdoor_of(entries: Mapping[int, bytes]) -> dict[int, int]:
     return _outdoor.decode(entries[OUTDOOR]) if OUTDOOR in entries else {}
 
 
-def outdoor_entry(outdoor: Mapping[int, int]) -> bytes:
-    """Return the entry of the newest outdoor temperatures."""
-    return msgspec.msgpack.encode(dict(sorted(outdoor.items())[-KEPT_OUTDOOR:]))
+def outdoor_entry(outdoor: Mapping[int, int], *, most: int) -> bytes:
+    """Return the entry of the newest outdoor temperatures, of so many days at most."""
+    return msgspec.msgpack.encode(dict(sorted(outdoor.items())[-most:]))
 
 
 def settings_entry(settings: WatchSettings) -> bytes:

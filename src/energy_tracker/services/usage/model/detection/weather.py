@@ -6,14 +6,14 @@ the heating; what it takes cannot be known yet.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from itertools import combinations
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from energy_tracker.kit.instants import MS_PER_SECOND
-from energy_tracker.services.usage.model.detection.findings import Finding, Kind
-from energy_tracker.services.usage.model.detection.homes import EXPLAINS_PERCENT
+from energy_tracker.services.usage.model.detection.findings import Candidate, Kind
 from energy_tracker.services.usage.model.detection.medians import median
 from energy_tracker.services.usage.model.detection.quarter_hours import NOTHING
 from energy_tracker.services.usage.model.detection.state import Day
@@ -23,6 +23,10 @@ Outdoor = Mapping[int, int]
 
 NOT_KNOWN: Final[Outdoor] = MappingProxyType({})
 
+EXPLAINS_PERCENT: Final = 50
+"""The temperature explains what it brings at least so much of."""
+MOST_PERCENT: Final = 400
+"""What is far less than the cold should bring is something else."""
 LEAST_DAYS: Final = 10
 LEAST_APART: Final = 10
 """Days that differ by less than a degree say nothing about its influence."""
@@ -31,7 +35,12 @@ AGREEING_PERCENT: Final = 70
 NEW: Final = 20
 """So much colder or warmer than any day before is new."""
 HEATED_BELOW: Final = 150
+COMFORTABLE: Final = 180
 COOLED_ABOVE: Final = 220
+MOST_MW: Final = 30_000
+"""A large old house takes 300 W for each degree."""
+LEAST_COLDER: Final = 20
+"""By less than two degrees the temperature is as ever."""
 _FINE: Final = 1_000
 
 _OF_THE_WEATHER: Final = frozenset(
@@ -47,37 +56,63 @@ _OF_THE_WEATHER: Final = frozenset(
 )
 
 
-def explains(outdoor: Outdoor, finding: Finding, history: Sequence[Day], zone: tzinfo, *, is_tempered: bool) -> bool:
-    """Tell whether the temperature explains most of what is drawn beyond, or below, the usual.
+class Weather(NamedTuple):
+    """How cold it was where a device is; `is_tempered` whether heating or cooling is what it may be there for."""
 
-    `history` are the days of the device or home, `is_tempered` whether heating or cooling is what it may be there for.
-    """
-    if not outdoor or finding.kind not in _OF_THE_WEATHER or not finding.extra_mw:
-        return False
-    since, until = _date(finding.since_ms, zone), _date(finding.decided_ms - 1, zone)
-    seen = [outdoor[date] for date in range(since, until + 1) if date in outdoor]
-    past = [(outdoor[day.date], day.energy) for day in history if day.date < since and day.date in outdoor]
-    past = [(degrees, energy) for degrees, energy in past if energy != NOTHING]
-    if not seen or len(past) < LEAST_DAYS:
-        return False
-    now = sum(seen) // len(seen)
-    if is_tempered and finding.extra_mw > 0 and _is_new(now, [degrees for degrees, _ in past]):
-        return True
-    usual = median([degrees for degrees, _ in past])
-    expected_mw = _slope(past) * (now - usual) // _FINE
-    alike = expected_mw * finding.extra_mw > 0
-    return alike and abs(expected_mw) * 100 >= abs(finding.extra_mw) * EXPLAINS_PERCENT
+    outdoor: Outdoor = NOT_KNOWN
+    zone: tzinfo = UTC
+    is_tempered: bool = False
+
+    def explains(self, candidate: Candidate, history: Sequence[Day], decided_ms: int) -> bool:
+        """Tell whether the temperature explains most of what is drawn beyond, or below, the usual.
+
+        `history` are the days of the device or home. While it is not known how cold a day is, it is as the one before.
+        """
+        outdoor = self.outdoor
+        compared = candidate.comparison
+        if not outdoor or candidate.kind not in _OF_THE_WEATHER or not candidate.extra_mw:
+            return False
+        if (compared.seen - compared.expected) * candidate.extra_mw < 0:
+            return False  # something rose, though less was used
+        since, until = self._date(candidate.since_ms), self._date(decided_ms - 1)
+        seen = [outdoor[date] for date in range(since, until + 1) if date in outdoor]
+        if not seen and since - 1 in outdoor:
+            seen = [outdoor[since - 1]]
+        past = tuple(
+            (outdoor[day.date], day.energy)
+            for day in history
+            if day.date < since and day.date in outdoor and day.energy != NOTHING
+        )
+        if not seen or len(past) < LEAST_DAYS:
+            return False
+        now, past_degrees = sum(seen) // len(seen), [degrees for degrees, _ in past]
+        if self.is_tempered and 0 < candidate.extra_mw <= _most_mw(now, past_degrees):
+            return True
+        usual = median(past_degrees)
+        if abs(now - usual) < LEAST_COLDER:
+            return False
+        expected_mw = _slope(past) * (now - usual) // _FINE
+        percent = expected_mw * 100 // candidate.extra_mw
+        return EXPLAINS_PERCENT <= percent <= MOST_PERCENT
+
+    def _date(self, instant_ms: int) -> int:
+        return datetime.fromtimestamp(instant_ms // MS_PER_SECOND, self.zone).toordinal()
 
 
-def _date(instant_ms: int, zone: tzinfo) -> int:
-    return datetime.fromtimestamp(instant_ms // MS_PER_SECOND, zone).toordinal()
+NO_WEATHER: Final = Weather()
 
 
-def _is_new(now: int, past: Sequence[int]) -> bool:
-    return now < min(min(past) - NEW + 1, HEATED_BELOW) or now > max(max(past) + NEW - 1, COOLED_ABOVE)
+def _most_mw(now: int, past: Sequence[int]) -> int:
+    """Return what heating or cooling takes at most where it begins now; 0 where it does not."""
+    if now <= min(past) - NEW and now < HEATED_BELOW:
+        return (COMFORTABLE - now) * MOST_MW
+    if now >= max(past) + NEW and now > COOLED_ABOVE:
+        return (now - COMFORTABLE) * MOST_MW
+    return 0
 
 
-def _slope(days: Sequence[tuple[int, int]]) -> int:
+@lru_cache(maxsize=512)  # within a day each quarter-hour asks about the same days
+def _slope(days: tuple[tuple[int, int], ...]) -> int:
     """Return mW for a tenth of a degree, a thousandfold; 0 where the days do not agree about its sign."""
     slopes = [
         (energy - other) * _FINE // (degrees - cold)
