@@ -344,7 +344,9 @@ class World:
             pass  # the worker goes on
 
     def replace(self, process: Process) -> None:
-        """Start another process instead of one that has ended."""
+        """Start another process instead of one that has ended, once."""
+        if process not in self.processes:
+            return  # whoever took a step of it meanwhile has seen that it ended
         self.processes[self.processes.index(process)] = Process(self)
         self.rebalance()
 
