@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from statistics import fmean
 from zoneinfo import ZoneInfo
 
-from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, MS_PER_QUARTER_HOUR, to_ms
+from tests.support.detection import quarter_hour
+
+from energy_tracker.kit.instants import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, to_ms
 from energy_tracker.services.ingestion.simulation.appliances.cooling import REFRIGERATOR
 from energy_tracker.services.ingestion.simulation.appliances.electronics import TELEVISION, AlwaysOn
 from energy_tracker.services.ingestion.simulation.appliances.energy import HeatPump
@@ -41,7 +43,7 @@ def days(seed: int) -> Iterator[Day]:
         day = day_after(day)
 
 
-def quarters(day: Day, faulty: bool) -> Iterator[tuple[int, dict[int, QuarterHour]]]:
+def quarters(day: Day, faulty: bool) -> Iterator[dict[int, QuarterHour]]:
     """Yield the quarter-hours of a day, by device."""
     powers = {number: [0.0] * ((day.end_ms - day.start_ms) // MS_PER_MINUTE) for number in APPLIANCES}
     for number, appliance in APPLIANCES.items():
@@ -51,20 +53,8 @@ def quarters(day: Day, faulty: bool) -> Iterator[tuple[int, dict[int, QuarterHou
             for minute in range(max(first, 0), min(last, len(powers[number]))):
                 powers[number][minute] = segment.power_w * factor
     for start in range(0, len(powers[PUMP]), 15):
-        yield (
-            day.start_ms + start * MS_PER_MINUTE,
-            {
-                number: QuarterHour(
-                    day.start_ms + start * MS_PER_MINUTE,
-                    round(sum(power_w[start : start + 15]) * MS_PER_MINUTE),
-                    MS_PER_QUARTER_HOUR,
-                    round(max(power_w[start : start + 15]) * 1000),
-                    round(min(power_w[start : start + 15]) * 1000),
-                    15,
-                )
-                for number, power_w in powers.items()
-            },
-        )
+        start_ms = day.start_ms + start * MS_PER_MINUTE
+        yield {number: quarter_hour(start_ms, power_w[start : start + 15]) for number, power_w in powers.items()}
 
 
 def mean_tenths(day: Day) -> int:
@@ -74,15 +64,13 @@ def mean_tenths(day: Day) -> int:
 
 def told(seed: int, *, faulty: bool, known: str) -> list[Found]:
     """Return what is found of a home's winter, about its pump and itself."""
-    household, found, outdoor = Household(BEGIN), list[Found](), dict[int, int]()
+    household, found, outdoor = Household(next(days(seed)).start_ms), list[Found](), dict[int, int]()
     rules = HomeRules(ZoneInfo(Place().zone), tuple(APPLIANCES), tempered=(PUMP,), outdoor=outdoor)
     for day in days(seed):
         if known != "unknown":
             of = day if known == "known" else day.before
             outdoor[of.date.toordinal()] = mean_tenths(of)
-        for start_ms, of_devices in quarters(day, faulty):
-            if household.through_ms != start_ms:
-                household = Household(start_ms)
+        for of_devices in quarters(day, faulty):
             household, new = judge_quarter(household, of_devices, rules)
             found += [
                 each

@@ -62,15 +62,20 @@ def quarter_hours(days: Sequence[Minutes], first_day: int = 0) -> Iterator[Quart
         for quarter in range(96):
             readings = [power for power in power_w[quarter * 15 : quarter * 15 + 15] if power is not None]
             if readings:
-                yield QuarterHour(
-                    start_ms=day * MS_PER_DAY + quarter * MS_PER_QUARTER_HOUR,
-                    energy_mj=round(sum(max(power, 0.0) for power in readings) * MS_PER_MINUTE),
-                    covered_ms=len(readings) * MS_PER_MINUTE,
-                    highest_mw=round(max(readings) * 1_000),
-                    lowest_mw=round(min(readings) * 1_000),
-                    readings=len(readings),
-                    fell_mj=round(max(-min(readings), 0.0) * MS_PER_MINUTE),
-                )
+                yield quarter_hour(day * MS_PER_DAY + quarter * MS_PER_QUARTER_HOUR, readings)
+
+
+def quarter_hour(start_ms: int, power_w: Sequence[float]) -> QuarterHour:
+    """Return the quarter-hour of powers, a minute each."""
+    return QuarterHour(
+        start_ms=start_ms,
+        energy_mj=round(sum(max(power, 0.0) for power in power_w) * MS_PER_MINUTE),
+        covered_ms=len(power_w) * MS_PER_MINUTE,
+        highest_mw=round(max(power_w) * 1_000),
+        lowest_mw=round(min(power_w) * 1_000),
+        readings=len(power_w),
+        fell_mj=round(max(-min(power_w), 0.0) * MS_PER_MINUTE),
+    )
 
 
 def fold(quarters: Iterable[QuarterHour], state: State | None = None, **how: object) -> tuple[State, list[Finding]]:

@@ -3,19 +3,17 @@
 import csv
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from energy_tracker.cli import exits
+from energy_tracker.cli.left_out import LeftOut
 from energy_tracker.cli.output import Output
-from energy_tracker.cli.running import CommandFailed, guard
+from energy_tracker.cli.running import guard
 
 if TYPE_CHECKING:
     from energy_tracker.cli.series_points import Point
     from energy_tracker.services.usage.model.series_detection.detector import PointScore
-
-_SHOWN_LINES: Final = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,24 +41,16 @@ def _detect(file: str, form: str, output: Output) -> None:
     from energy_tracker.cli.series_points import opened, read_points
     from energy_tracker.services.usage.model.series_detection.detector import SeriesDetector
 
-    refused = 0
-
-    def refuse(line: int, reason: str) -> None:
-        nonlocal refused
-        refused += 1
-        if refused <= _SHOWN_LINES:
-            output.note(f"Line {line} is left out: {reason}.")
-
+    left_out = LeftOut(output)
     detector = SeriesDetector()
     write = _writer(form, sys.stdout)
     with opened(file) as lines:
-        for point in read_points(lines, refuse):
+        for point in read_points(lines, left_out):
             write(point, detector.score(point.instant_s, point.value))
             if file == "-":  # somebody may be waiting for the point that was just written
                 sys.stdout.flush()
-    if refused:
-        output.note(f"{refused:,} {'line was' if refused == 1 else 'lines were'} left out.")
-        raise CommandFailed(exits.FAILED)
+    if left_out.count:
+        left_out.fail()
 
 
 def _writer(form: str, stream: TextIO) -> "Callable[[Point, PointScore], object]":

@@ -2,21 +2,19 @@
 
 import zlib
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from energy_tracker.cli import exits
 from energy_tracker.cli.homes import UserOption, chosen_user
+from energy_tracker.cli.left_out import LeftOut
 from energy_tracker.cli.output import AsJson, Output
-from energy_tracker.cli.running import CommandFailed, run
+from energy_tracker.cli.running import run
 
 if TYPE_CHECKING:
     from energy_tracker.cli.outdoor_points import DailyMeans
     from energy_tracker.contracts.outdoor import OutdoorAnswer
     from energy_tracker.settings import Settings
-
-_SHOWN_LINES: Final = 20
 
 
 def add_to(alerts: typer.Typer) -> None:
@@ -50,17 +48,17 @@ def outdoor(
             if file is None:
                 _show(await clients.usage.outdoor(home.id), output)
                 return
-        means, refused = _means(file, zone_of(home.time_zone), now, output)
+        left_out = LeftOut(output)
+        means = _means(file, zone_of(home.time_zone), now, left_out)
         days = [{"date": day.isoformat(), "meanC": mean} for day, mean in means.means().items()]
         if days:
             async with services(settings) as clients:
                 body = OutdoorBody.model_validate({"days": days[-MOST_OUTDOOR_DAYS:]})
                 _show(await clients.usage.tell_outdoor(home.id, body), output)
-        if means.parts():
-            output.note(f"{means.parts()} days are left out: they lack the morning or the evening.")
-        if refused or not days:
-            output.note(f"{refused:,} {'line was' if refused == 1 else 'lines were'} left out.")
-            raise CommandFailed(exits.FAILED)
+        if parts := means.parts():
+            output.note(f"{parts} days are left out: they lack the morning or the evening.")
+        if left_out.count or not days:
+            left_out.fail()
 
     run(context, command, as_json=as_json)
 
@@ -79,24 +77,16 @@ def _show(answer: "OutdoorAnswer", output: Output) -> None:
     )
 
 
-def _means(file: str, zone: tzinfo, now: datetime, output: Output) -> "tuple[DailyMeans, int]":
-    """Return the means of a file, and how many of its lines were left out."""
+def _means(file: str, zone: tzinfo, now: datetime, left_out: LeftOut) -> "DailyMeans":
     from energy_tracker.cli.outdoor_points import DailyMeans, read_temperatures
     from energy_tracker.cli.series_points import opened
     from energy_tracker.kit.problems import InvalidRequest
 
-    refused, means = 0, DailyMeans()
-
-    def refuse(line: int, reason: str) -> None:
-        nonlocal refused
-        refused += 1
-        if refused <= _SHOWN_LINES:
-            output.note(f"Line {line} is left out: {reason}.")
-
+    means = DailyMeans()
     try:
         with opened(file) as lines:
-            for one in read_temperatures(lines, zone, now, refuse):
+            for one in read_temperatures(lines, zone, now, left_out):
                 means.add(one)
     except (EOFError, zlib.error) as error:
         raise InvalidRequest(f"{file} is damaged: {error}.") from error
-    return means, refused
+    return means

@@ -3,24 +3,20 @@
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from math import isfinite
 from typing import Final, NamedTuple, TextIO
 
-from energy_tracker.contracts.outdoor import COLDEST_C, WARMEST_C
+from energy_tracker.cli.series_points import epoch_s, numbered
+from energy_tracker.contracts.outdoor import COLDEST_C, FIRST_DAY, FORECAST, WARMEST_C
 from energy_tracker.kit.problems import InvalidRequest
 
-LONGEST_LINE: Final = 65_536
-AHEAD: Final = timedelta(days=16)
-"""No forecast says more."""
-_FIRST_DAY: Final = date(1970, 1, 1)
 _TIMES: Final = frozenset({"timestamp", "time", "datetime", "date", "day", "valid"})
 _VALUES: Final = re.compile(r"value|t|tavg|tmean|t2m|mean.*|temp.*|.*temperature.*", re.ASCII)
 _FAHRENHEIT: Final = re.compile(r".*(°f|[ _(\[]f[)\]]?$|fahrenheit).*")
 _DAY: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII)
 _EPOCH: Final = re.compile(r"\d{9,13}(\.\d+)?", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
-_EPOCH_MS_FROM: Final = 1e11
 _MORNING_H, _EVENING_H = 6, 18
 
 
@@ -44,13 +40,11 @@ def read_temperatures(
 ) -> Iterator[Temperature]:
     """Read temperatures; `refused` is told the number of each line that is left out, and why.
 
-    Times without an offset are the home's. Raises `InvalidRequest` where the columns say nothing clear.
+    Times without an offset are the home's. Raises `InvalidRequest` where columns are not clear or a line has no end.
     """
     layout: _Layout | None = None
-    latest = now.astimezone(zone).date() + AHEAD
-    for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE), ""), start=1):
-        if line.isspace():
-            continue
+    latest = now.astimezone(zone).date() + FORECAST
+    for number, line in numbered(lines):
         delimiter = layout.delimiter if layout else ";" if ";" in line else ","
         cells = [cell.strip() for cell in next(csv.reader((line,), delimiter=delimiter))]
         if layout is None:
@@ -99,8 +93,8 @@ def _temperature(cells: Sequence[str], layout: _Layout, zone: tzinfo, latest: da
     if not isfinite(degrees) or not COLDEST_C <= degrees <= WARMEST_C:
         message = f"{text[:40]!r} is no outdoor temperature in °C"
         raise ValueError(message)
-    if not _FIRST_DAY <= day <= latest:
-        message = f"{day} is none of the days from {_FIRST_DAY} to {latest}"
+    if not FIRST_DAY <= day <= latest:
+        message = f"{day} is none of the days from {FIRST_DAY} to {latest}"
         raise ValueError(message)
     return Temperature(day, hour, degrees)
 
@@ -109,8 +103,7 @@ def _when(text: str, zone: tzinfo) -> tuple[date, int | None]:
     if found := _DAY.fullmatch(text):
         return date(*map(int, found.groups())), None
     if _EPOCH.fullmatch(text):
-        since_1970 = float(text)
-        instant = datetime.fromtimestamp(since_1970 / 1000 if since_1970 >= _EPOCH_MS_FROM else since_1970, UTC)
+        instant = datetime.fromtimestamp(epoch_s(float(text)), UTC)
     else:
         try:
             instant = datetime.fromisoformat(text)

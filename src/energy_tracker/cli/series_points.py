@@ -47,6 +47,21 @@ def _text(stream: BinaryIO) -> TextIO:
     return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
 
 
+def numbered(lines: TextIO) -> Iterator[tuple[int, str]]:
+    """Yield the lines that have something, with their numbers. Raises `InvalidRequest` where one does not end."""
+    for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE), ""), start=1):
+        if len(line) == LONGEST_LINE and not line.endswith("\n"):
+            message = f"Line {number} is longer than {LONGEST_LINE:,} characters; this is no file of timestamp,value."
+            raise InvalidRequest(message)
+        if not line.isspace():
+            yield number, line
+
+
+def epoch_s(since_1970: float) -> float:
+    """Return seconds since 1970 of what may be milliseconds."""
+    return since_1970 / 1000 if abs(since_1970) >= _EPOCH_MS_FROM else since_1970
+
+
 def read_points(lines: TextIO, refused: Callable[[int, str], None]) -> Iterator[Point]:
     """Read points in the order of the file; `refused` is told the number of each line that is left out, and why.
 
@@ -54,12 +69,7 @@ def read_points(lines: TextIO, refused: Callable[[int, str], None]) -> Iterator[
     an offset: UTC) or seconds or milliseconds since 1970. Raises `InvalidRequest` where a line does not end.
     """
     columns: tuple[int, int] | None = None
-    for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE), ""), start=1):
-        if len(line) == LONGEST_LINE and not line.endswith("\n"):
-            message = f"Line {number} is longer than {LONGEST_LINE:,} characters; this is no file of timestamp,value."
-            raise InvalidRequest(message)
-        if line.isspace():
-            continue
+    for number, line in numbered(lines):
         try:
             cells = [cell.strip() for cell in next(csv.reader((line,)))]
         except csv.Error as error:
@@ -103,8 +113,7 @@ def _point(cells: list[str], columns: tuple[int, int]) -> Point:
 
 def _instant_s(text: str) -> float:
     if _NUMBER.fullmatch(text) is not None and abs(float(text)) < _EPOCH_MS_TO:
-        since_1970 = float(text)
-        return since_1970 / 1000 if abs(since_1970) >= _EPOCH_MS_FROM else since_1970
+        return epoch_s(float(text))
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, Field
 from energy_tracker.kit.wire import WireModel
 
 COLDEST_C, WARMEST_C = -90, 60
+FIRST_DAY = dt.date(1970, 1, 1)
+FORECAST = dt.timedelta(days=16)
+"""No forecast says more."""
 MOST_OUTDOOR_DAYS = 400
 """So many days are kept of a home, and may be told at once: a year, and what a home is compared with before."""
 

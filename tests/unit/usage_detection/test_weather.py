@@ -1,6 +1,6 @@
 """What the outdoor temperature explains is not told; what goes beyond it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 
 import msgspec
@@ -9,7 +9,7 @@ from tests.support.detection import FIRST_DAY, UTC_ZONE, Minutes, quarter_hours
 
 from energy_tracker.kit.instants import MS_PER_DAY
 from energy_tracker.services.usage.model.detection.findings import Candidate, Comparison, Kind, Measure
-from energy_tracker.services.usage.model.detection.household import HOME, HomeRules, Household, judge_quarter
+from energy_tracker.services.usage.model.detection.household import HOME, Found, HomeRules, Household, judge_quarter
 from energy_tracker.services.usage.model.detection.state import Day
 from energy_tracker.services.usage.model.detection.weather import Weather
 
@@ -140,19 +140,22 @@ def heated(tenths: Sequence[int], *, factor: float = 1.0, from_day: int = 0) -> 
     return made
 
 
-def told(made: list[Minutes], known: Mapping[int, int]) -> list[tuple[int, Kind]]:
-    """Return what is found of a heater and its home, from the thirtieth day on."""
+def judged(made: list[Minutes], known: Mapping[int, int]) -> Iterator[Found]:
+    """Yield what is found of a heater and its home."""
     household = Household(FIRST_DAY * MS_PER_DAY)
     rules = HomeRules(UTC_ZONE, (HEATER,), tempered=(HEATER,), outdoor=known)
-    seen: list[tuple[int, Kind]] = []
     for quarter in quarter_hours(made):
         household, news = judge_quarter(household, {HEATER: quarter}, rules)
-        seen += [
-            (each.device_id, each.finding.kind)
-            for each in news
-            if each.finding.transition == "opened" and each.finding.decided_ms >= (FIRST_DAY + 30) * MS_PER_DAY
-        ]
-    return seen
+        yield from news
+
+
+def told(made: list[Minutes], known: Mapping[int, int]) -> list[tuple[int, Kind]]:
+    """Return what opens of a heater and its home, from the thirtieth day on."""
+    return [
+        (each.device_id, each.finding.kind)
+        for each in judged(made, known)
+        if each.finding.transition == "opened" and each.finding.decided_ms >= (FIRST_DAY + 30) * MS_PER_DAY
+    ]
 
 
 COLD_SPELL = [*(MILD * 2)[:30], *[-30, -40, -25, -35, -30, -45, -20, -30]]
@@ -186,17 +189,11 @@ def test_what_is_wrong_already_is_not_ended_by_the_cold() -> None:
 
 
 def _transitions(made: list[Minutes], known: Mapping[int, int]) -> list[tuple[int, str]]:
-    household = Household(FIRST_DAY * MS_PER_DAY)
-    rules = HomeRules(UTC_ZONE, (HEATER,), tempered=(HEATER,), outdoor=known)
-    seen: list[tuple[int, str]] = []
-    for quarter in quarter_hours(made):
-        household, news = judge_quarter(household, {HEATER: quarter}, rules)
-        seen += [
-            ((each.finding.decided_ms // MS_PER_DAY) - FIRST_DAY, each.finding.transition)
-            for each in news
-            if each.device_id == HEATER
-        ]
-    return seen
+    return [
+        ((each.finding.decided_ms // MS_PER_DAY) - FIRST_DAY, each.finding.transition)
+        for each in judged(made, known)
+        if each.device_id == HEATER
+    ]
 
 
 def test_a_heater_that_dies_in_a_cold_spell_is_told() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from energy_tracker.contracts.outdoor import MOST_OUTDOOR_DAYS, OutdoorAnswer, OutdoorDay
+from energy_tracker.contracts.outdoor import FIRST_DAY, FORECAST, MOST_OUTDOOR_DAYS, OutdoorAnswer, OutdoorDay
 from energy_tracker.kit.principal import Principal
 from energy_tracker.kit.problems import FieldError, InvalidRequest
 from energy_tracker.services.usage.model.detection.records import OUTDOOR, outdoor_entry, outdoor_of
@@ -14,9 +14,7 @@ from energy_tracker.services.usage.unusual import UnusualWatch
 from energy_tracker.services.usage.unusual_wishes import home_of
 
 _TENTHS: Final = 10
-_FIRST: Final = date(1970, 1, 1)
-_AHEAD: Final = timedelta(days=17)
-"""No forecast says more, in whatever zone."""
+_OTHER_ZONES: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +35,9 @@ class OutdoorTemperatures:
         `TemporarilyUnavailable`.
         """
         home_of(self.watched, principal, user_id)
-        latest = self.watched.clock.now().date() + _AHEAD
-        if not all(_FIRST <= day <= latest for day in days):
-            errors = [FieldError("/days", f"must be days from {_FIRST} to {latest}")]
+        latest = self.watched.clock.now().date() + FORECAST + _OTHER_ZONES
+        if not all(FIRST_DAY <= day <= latest for day in days):
+            errors = [FieldError("/days", f"must be days from {FIRST_DAY} to {latest}")]
             raise InvalidRequest("Not acceptable: /days.", errors=errors)
         async with self.watched.one_at_a_time, self.watched.recorder.alone():
             home_of(self.watched, principal, user_id)

@@ -97,14 +97,15 @@ def _judge(
     state: State, candidates: Sequence[Candidate], decided_ms: int, how: _How
 ) -> tuple[State, tuple[Finding, ...]]:
     """Judge; what the weather explains opens nothing, but does not end what is open."""
-    going_on = [one.candidate.kind for one in state.open if not one.ended]
-    given = [
-        each
-        for each in candidates
-        if any(same_cause(each.kind, kind) for kind in going_on)
-        or not how.weather.explains(each, state.history, decided_ms)
-    ]
-    return judge(state, given, decided_ms, how.limit)
+    if how.weather.outdoor:
+        going_on = [one.candidate.kind for one in state.open if not one.ended]
+        candidates = [
+            each
+            for each in candidates
+            if any(same_cause(each.kind, kind) for kind in going_on)
+            or not how.weather.explains(each, state.history, decided_ms)
+        ]
+    return judge(state, candidates, decided_ms, how.limit)
 
 
 def _next_day(state: State, date: int, start_ms: int, how: _How) -> tuple[State, tuple[Finding, ...]]:
